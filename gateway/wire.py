@@ -1,0 +1,79 @@
+"""One text socket, whatever carries it: a real WebSocket or an in-memory pair.
+
+The carrier's media socket and the model's socket both speak JSON text frames. Code on either side of
+them is written against `TextSocket`, so that the same code runs over loopback and, joined by `pipe()`,
+on a virtual clock.
+"""
+
+import asyncio
+from collections import deque
+from typing import Protocol
+
+__all__ = ["PipeEnd", "TextSocket", "WireClosed", "pipe"]
+
+
+class WireClosed(Exception):
+    """The socket is closed, by either side; carries the close code (RFC 6455 §7.4) and reason."""
+
+    def __init__(self, code: int = 1006, reason: str = "") -> None:
+        super().__init__(f"socket closed: {code} {reason}".rstrip())
+        self.code = code
+        self.reason = reason
+
+
+class TextSocket(Protocol):
+    """A message socket. One task may receive while another sends."""
+
+    async def receive(self) -> str | bytes:
+        """Return the next frame; text as `str`. Raises `WireClosed` once nothing is left to read."""
+
+    async def send(self, text: str) -> None:
+        """Send one text frame. Waits while the peer does not read. Raises `WireClosed`."""
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close; safe to call twice and after the peer closed."""
+
+
+class PipeEnd:
+    """One end of an in-memory socket; frames sent here are received at the other end, in order."""
+
+    LIMIT = 4096
+    """Frames that may wait unread before `send` waits too."""
+
+    def __init__(self) -> None:
+        self._inbox: deque[str | bytes] = deque()
+        self._changed = asyncio.Event()
+        self._closed: WireClosed | None = None
+        self._peer: PipeEnd = self
+
+    async def receive(self) -> str | bytes:
+        while not self._inbox:
+            if self._closed is not None:
+                raise WireClosed(self._closed.code, self._closed.reason)
+            self._changed.clear()
+            await self._changed.wait()
+        frame = self._inbox.popleft()
+        self._peer._changed.set()
+        return frame
+
+    async def send(self, text: str | bytes) -> None:
+        while len(self._peer._inbox) >= self.LIMIT and self._closed is None:
+            self._changed.clear()
+            await self._changed.wait()
+        if self._closed is not None:
+            raise WireClosed(self._closed.code, self._closed.reason)
+        self._peer._inbox.append(text)
+        self._peer._changed.set()
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        for end in (self, self._peer):
+            if end._closed is None:
+                end._closed = WireClosed(code, reason)
+            end._changed.set()
+
+
+def pipe() -> tuple[PipeEnd, PipeEnd]:
+    """Return two joined ends. Create it inside a running event loop."""
+    left, right = PipeEnd(), PipeEnd()
+    left._peer, right._peer = right, left
+    return left, right
