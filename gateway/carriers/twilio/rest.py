@@ -1,0 +1,294 @@
+"""Twilio's REST API: create, end and redirect calls.
+
+The official client makes and reads the requests; the HTTP below it is replaced, because its own has no bound on
+time or size and writes phone numbers to the log. Every failure leaves here as `CarrierError`:
+
+* `permanent`: Twilio refused (4xx); asking again will not help;
+* `code` "not_sent": no connection, so nothing happened; "429" or "20429": too fast, nothing happened;
+* any other temporary one ("timeout", "lost", "bad_answer", 5xx): the request may have been carried out.
+
+Source: Twilio, *Calls resource*, API version 2010-04-01, and its error dictionary.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode, urlsplit
+
+from gateway.errors import CarrierError, ConfigError, LocalProtocolError
+
+if TYPE_CHECKING:
+    from aiohttp import StreamReader
+
+__all__ = ["Account", "TwilioRest"]
+
+DEFAULT_API_URL = "https://api.twilio.com"
+TWIML_CHARACTERS_MAX = 4000
+REQUEST_TIMEOUT_S = 10.0
+CONNECT_TIMEOUT_S = 5.0
+ANSWER_BYTES_MAX = 256 * 1024
+
+_CALL_SID = re.compile(r"CA[0-9a-fA-F]{32}")
+_ACCOUNT_SID = re.compile(r"AC[0-9a-fA-F]{32}")
+_LONG_DIGITS = re.compile(r"\+?\d[\d\s().-]{4,}\d")
+_GONE = frozenset({"404", "20404"})
+_PROGRESS = ["initiated", "ringing", "answered", "completed"]
+
+_SENTENCES = {
+    "20003": "twilio refuses the credentials: check the account SID and the auth token or API key",
+    "20429": "twilio's rate limit: too many requests at once",
+    "21210": "the caller number is not a verified number of this twilio account",
+    "21211": "twilio says that the number to call is not valid",
+    "21212": "twilio says that the caller number is not valid",
+    "21214": "twilio cannot reach the number to call",
+    "21215": "twilio's geographic permissions do not allow this country: enable it in the console, "
+    "Voice, Settings, Geo permissions",
+    "21216": "twilio does not allow calls to this number",
+    "21219": "a twilio trial account calls only verified numbers: verify this one or upgrade the account",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What the API says of the account; a proof that the credentials work."""
+
+    status: str
+    """`active`, `suspended` or `closed`."""
+    type: str
+    """`Trial` or `Full`."""
+
+
+class TwilioRest:
+    """One Twilio account. Construct it at start, not in a call: importing the client takes 0.4 s.
+
+    The connections are opened by the first request and belong to its event loop; `close` ends them.
+    """
+
+    def __init__(
+        self,
+        account_sid: str,
+        *,
+        auth_token: str | None = None,
+        api_key: str | None = None,
+        api_secret: str | None = None,
+        api_url: str = DEFAULT_API_URL,
+    ) -> None:
+        """Take either the auth token or an API key with its secret (better: it can be revoked alone)."""
+        if not _ACCOUNT_SID.fullmatch(account_sid):
+            raise ConfigError("the twilio account SID must be AC and 32 hexadecimal digits")
+        if api_key and api_secret:
+            self._credentials = (api_key, api_secret)
+        elif auth_token:
+            self._credentials = (account_sid, auth_token)
+        else:
+            raise ConfigError("twilio needs an auth token, or an API key and its secret")
+        self._account_sid = account_sid
+        self._origin = _origin(api_url)
+        self._client: Any = None
+        """The official client carries no types."""
+        import twilio.rest  # type: ignore[import-untyped]  # noqa: F401  here, so that no live call waits for it
+
+    async def create_call(
+        self,
+        to: str,
+        from_: str,
+        url: str,
+        status_callback: str,
+        *,
+        timeout_s: int = 30,
+        time_limit_s: int | None = None,
+    ) -> str:
+        """Ring `to`; Twilio fetches TwiML from `url` once it is answered. Return the CallSid.
+
+        `timeout_s` is how long it rings (Twilio adds up to 5 s), `time_limit_s` ends the call however it goes.
+        """
+        from twilio.base import values  # type: ignore[import-untyped]
+
+        with _errors_mapped():
+            call = await self._open().calls.create_async(
+                to=to,
+                from_=from_,
+                url=url,
+                method="POST",
+                status_callback=status_callback,
+                status_callback_method="POST",
+                status_callback_event=_PROGRESS,
+                timeout=timeout_s,
+                time_limit=values.unset if time_limit_s is None else time_limit_s,
+            )
+        if not isinstance(call.sid, str) or not _CALL_SID.fullmatch(call.sid):
+            raise CarrierError("twilio's answer holds no call SID", code="bad_answer")
+        return call.sid
+
+    async def hang_up(self, call_sid: str) -> None:
+        """End a call; one that has ended already, or is not known any more, counts as ended."""
+        with _errors_mapped(), _gone_is_fine():
+            await self._call(call_sid).update_async(status="completed")
+
+    async def redirect(self, call_sid: str, twiml: str) -> None:
+        """Give a live call new TwiML at once; this closes its media stream."""
+        if len(twiml) > TWIML_CHARACTERS_MAX:
+            raise LocalProtocolError(f"TwiML has {len(twiml)} characters, the API takes {TWIML_CHARACTERS_MAX}")
+        with _errors_mapped():
+            await self._call(call_sid).update_async(twiml=twiml)
+
+    async def fetch_account(self) -> Account:
+        """Ask for the account itself: the cheapest request that needs valid credentials."""
+        with _errors_mapped():
+            account = await self._open().api.accounts(self._account_sid).fetch_async()
+        return Account(status=str(account.status), type=str(account.type))
+
+    async def close(self) -> None:
+        """Close the connections; safe to call twice and without any request made."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.http_client.close()
+
+    def _open(self) -> Any:
+        if self._client is None:
+            from twilio.rest import Client
+
+            username, password = self._credentials
+            self._client = Client(
+                username,
+                password,
+                self._account_sid,
+                http_client=_Http(self._origin),
+                environment={"TWILIO_REGION": ""},  # else the process environment would redirect requests
+            )
+        return self._client
+
+    def _call(self, call_sid: str) -> Any:
+        if not _CALL_SID.fullmatch(call_sid):
+            raise LocalProtocolError("a call SID is CA and 32 hexadecimal digits")
+        return self._open().calls(call_sid)
+
+
+class _Http:
+    """The asynchronous HTTP client that the official client is given: bounded, silent, at our origin.
+
+    A new connection for each request: a kept one may just have been closed by the server, and then nobody
+    could tell whether the call was created.
+    """
+
+    is_async = True
+
+    def __init__(self, origin: str) -> None:
+        import aiohttp
+
+        self._origin = origin
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(force_close=True),
+            timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S, sock_connect=CONNECT_TIMEOUT_S),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Mapping[str, object] | None = None,
+        data: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+        auth: tuple[str, str] | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109  the official client's signature; the session has the limit
+        allow_redirects: bool = False,
+    ) -> Any:
+        """Return the client's `Response`; signature and meaning are those of `twilio.http.AsyncHttpClient`."""
+        import aiohttp
+        from twilio.http.response import Response  # type: ignore[import-untyped]
+
+        try:
+            async with self._session.request(
+                method,
+                self._origin + urlsplit(url).path,
+                params=None if not params else {key: str(value) for key, value in params.items()},
+                data=urlencode(data, doseq=True).encode() if data else None,
+                headers={**(headers or {}), "Accept-Encoding": "identity"},
+                auth=None if auth is None else aiohttp.BasicAuth(*auth),
+                allow_redirects=False,
+            ) as answer:
+                body = await _bounded(answer.content)
+                status = answer.status
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise CarrierError("no connection to twilio's API", code="not_sent") from error
+        except TimeoutError as error:
+            raise CarrierError(f"no answer from twilio within {REQUEST_TIMEOUT_S:.0f} s", code="timeout") from error
+        except aiohttp.ClientError as error:
+            raise CarrierError("the connection to twilio broke before its answer", code="lost") from error
+        if 300 <= status < 400:
+            raise CarrierError("twilio's API address redirects elsewhere: check it", permanent=True, code=str(status))
+        if status < 300:
+            _must_be_object(body)
+        return Response(status, body.decode("utf-8", "replace"))
+
+    async def close(self) -> None:
+        await self._session.close()
+
+
+async def _bounded(content: "StreamReader") -> bytes:
+    body = bytearray()
+    async for chunk in content.iter_chunked(16384):
+        body += chunk
+        if len(body) > ANSWER_BYTES_MAX:
+            raise CarrierError("twilio's answer is too long", code="bad_answer")
+    return bytes(body)
+
+
+def _must_be_object(body: bytes) -> None:
+    try:
+        parsed = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise CarrierError("twilio's answer is not JSON", code="bad_answer") from error
+    if not isinstance(parsed, dict):
+        raise CarrierError("twilio's answer is not a JSON object", code="bad_answer")
+
+
+@contextmanager
+def _errors_mapped() -> Iterator[None]:
+    from twilio.base.exceptions import TwilioRestException, TwilioServiceException  # type: ignore[import-untyped]
+
+    try:
+        yield
+    except TwilioRestException as error:
+        raise _refusal(error.status, error.code, error.msg) from error
+    except TwilioServiceException as error:
+        raise _refusal(error.status, error.code, error.detail or error.title) from error
+    except (TypeError, ValueError, AttributeError) as error:  # the client's parsing of fields of a wrong type
+        raise CarrierError("twilio's answer has fields of a wrong type", code="bad_answer") from error
+
+
+@contextmanager
+def _gone_is_fine() -> Iterator[None]:
+    from twilio.base.exceptions import TwilioRestException
+
+    try:
+        yield
+    except TwilioRestException as error:
+        if error.status != 404 and str(error.code) not in _GONE:
+            raise
+
+
+def _refusal(status: object, code: object, text: object) -> CarrierError:
+    """Map one error answer. The vendor's own words hold numbers, so they are told with the digits struck out."""
+    http = status if isinstance(status, int) else 0
+    name = str(code)[:16] if code else str(http)
+    said = _LONG_DIGITS.sub("•••", str(text))[:200] if text else ""
+    message = _SENTENCES.get(name) or f"twilio answered HTTP {http}, error {name}: {said}".rstrip(": ")
+    throttled = http == 429 or name in {"429", "20429"}
+    return CarrierError(
+        message,
+        permanent=400 <= http < 500 and http != 408 and not throttled,
+        code="20429" if throttled else name,
+    )
+
+
+def _origin(api_url: str) -> str:
+    parts = urlsplit(api_url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        raise ConfigError("the twilio API address must be an origin such as https://api.twilio.com")
+    return api_url.rstrip("/")
