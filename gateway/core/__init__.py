@@ -1,0 +1,6 @@
+"""The pure call core: one event and the time in, commands out. The law is in `call.py`."""
+
+from gateway.core.call import Call, Phase
+from gateway.core.plan import CallPlan
+
+__all__ = ["Call", "CallPlan", "Phase"]

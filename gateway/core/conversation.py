@@ -1,0 +1,74 @@
+"""What was said, in the order of the conversation: kept to seed a new model session and to tell what was heard."""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+__all__ = ["Conversation", "Said"]
+
+KEPT_TURNS = 200
+"""Turns that seed a new session; older ones are forgotten."""
+MAX_TEXT = 8000
+"""Characters kept of one turn."""
+
+
+@dataclass(slots=True)
+class Said:
+    """One item of the conversation."""
+
+    role: str
+    """"user" or "assistant"."""
+    text: str = ""
+    heard_share: float = 1.0
+    """How much of it the caller heard, 0 to 1; a proportional estimate where it was cut."""
+
+
+class Conversation:
+    """Items by id; an item takes its place when it is first heard of, its text may come later."""
+
+    def __init__(self) -> None:
+        self._items: OrderedDict[str, Said] = OrderedDict()
+
+    def place(self, item_id: str, role: str) -> Said:
+        said = self._items.get(item_id)
+        if said is None:
+            said = self._items[item_id] = Said(role)
+            while len(self._items) > KEPT_TURNS:
+                self._items.popitem(last=False)
+        return said
+
+    def say(self, item_id: str, role: str, text: str) -> None:
+        self.place(item_id, role).text = text[:MAX_TEXT]
+
+    def cut(self, item_id: str, heard_ms: int, received_ms: int) -> None:
+        """Keep the share of an assistant item that was heard."""
+        said = self._items.get(item_id)
+        if said is not None:
+            said.heard_share = heard_ms / received_ms if received_ms else 0.0
+
+    def heard_text(self, item_id: str) -> str:
+        """Return what was heard of an item: whole words, in proportion to its audio."""
+        said = self._items.get(item_id)
+        if said is None:
+            return ""
+        if said.heard_share >= 1.0:
+            return said.text
+        words = said.text.split()
+        return " ".join(words[: round(len(words) * said.heard_share)])
+
+    def unanswered(self) -> bool:
+        """Return whether the caller spoke last."""
+        return bool(self._items) and next(reversed(self._items.values())).role == "user"
+
+    def last_caller_text(self) -> str:
+        return next((s.text for s in reversed(self._items.values()) if s.role == "user"), "")
+
+    def as_items(self) -> list[Mapping[str, object]]:
+        """Return the conversation as API items, oldest first. Text only: assistant audio cannot be injected."""
+        items: list[Mapping[str, object]] = []
+        for item_id, said in self._items.items():
+            text = self.heard_text(item_id)
+            if text:
+                kind = "input_text" if said.role == "user" else "output_text"
+                items.append({"type": "message", "role": said.role, "content": [{"type": kind, "text": text}]})
+        return items

@@ -1,0 +1,55 @@
+"""Named deadlines of a call: at most one of each, and the earliest says when the next tick is due."""
+
+from enum import Enum
+
+__all__ = ["Deadlines", "Timer"]
+
+
+class Timer(Enum):
+    START = "start"
+    """The media stream must start."""
+    CONNECT = "connect"
+    """The model must be ready."""
+    RECOVER = "recover"
+    """The new session must be ready."""
+    SILENCE = "silence"
+    """The model must answer."""
+    WISH = "wish"
+    """The server may begin a response by itself until then."""
+    GOODBYE = "goodbye"
+    """The goodbye must have been heard."""
+    DURATION = "duration"
+    """The longest a call may take."""
+    LEG = "leg"
+    """The stream must have ended after we asked for it."""
+
+
+class Deadlines:
+    """A handful of timers as values; nothing runs here."""
+
+    def __init__(self) -> None:
+        self._at: dict[Timer, float] = {}
+
+    @property
+    def earliest(self) -> float | None:
+        return min(self._at.values(), default=None)
+
+    def set(self, timer: Timer, at: float) -> None:
+        self._at[timer] = at
+
+    def clear(self, *timers: Timer) -> None:
+        for timer in timers:
+            self._at.pop(timer, None)
+
+    def clear_all(self) -> None:
+        self._at.clear()
+
+    def is_set(self, timer: Timer) -> bool:
+        return timer in self._at
+
+    def due(self, now: float) -> list[Timer]:
+        """Return the timers that have come, earliest first, and forget them."""
+        due = sorted((t for t, at in self._at.items() if at <= now), key=lambda t: self._at[t])
+        for timer in due:
+            del self._at[timer]
+        return due

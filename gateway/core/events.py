@@ -1,0 +1,276 @@
+"""What may happen to a call. Built by adapters, taken by `Call.receive`, never changed after construction.
+
+Ids: `tool_call_id` is what the Realtime API calls a function's `call_id`. `item_id` and `response_id` are the API's.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+__all__ = [
+    "AgentSaid",
+    "AudioDelta",
+    "CallOffered",
+    "CallerAudio",
+    "CallerSaid",
+    "DrainAsked",
+    "Dtmf",
+    "Event",
+    "FunctionCall",
+    "LegEnd",
+    "LegEnded",
+    "MarkPlayed",
+    "ModelClosed",
+    "ModelFault",
+    "OutputAccepted",
+    "ResponseCreated",
+    "ResponseDone",
+    "SessionReady",
+    "SpeechStarted",
+    "SpeechStopped",
+    "Spent",
+    "StopAsked",
+    "StreamStarted",
+    "Tick",
+    "ToolResult",
+    "Usage",
+]
+
+Usage = Mapping[str, object]
+"""The `usage` object of `response.done` or of a finished transcription, as the API sent it."""
+
+
+# --- from the leg ---------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class CallOffered:
+    """A carrier offers the call and its webhook was believed; always the first event."""
+
+
+@dataclass(slots=True)
+class StreamStarted:
+    """The media stream is up: the caller hears what is played from now on."""
+
+    stream_id: str
+    """The carrier's id of the stream."""
+
+
+@dataclass(slots=True)
+class CallerAudio:
+    """One frame of caller audio, in order."""
+
+    payload: str
+    """Base64 G.711, exactly as the carrier sent it."""
+
+
+@dataclass(slots=True)
+class MarkPlayed:
+    """The carrier echoed a mark: everything sent before it was played, or a clear dropped it."""
+
+    name: str
+
+
+@dataclass(slots=True)
+class Dtmf:
+    """The caller pressed a key."""
+
+    digit: str
+    """One of 0-9 * # A-D."""
+
+
+class LegEnd(StrEnum):
+    """How a media stream ended."""
+
+    CALLER_HANGUP = "caller_hangup"
+    SOCKET_LOST = "leg_lost"
+    BROKEN = "leg_broken"
+
+
+@dataclass(slots=True)
+class LegEnded:
+    """The media stream is over; nothing more comes from it and nothing can be played."""
+
+    reason: LegEnd
+    detail: str = ""
+
+
+# --- from the model -------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class SessionReady:
+    """The model's session runs with our configuration: `session.updated` echoed both audio formats."""
+
+    session_id: str
+
+
+@dataclass(slots=True)
+class SpeechStarted:
+    """`input_audio_buffer.speech_started`."""
+
+    item_id: str
+    audio_start_ms: int
+
+
+@dataclass(slots=True)
+class SpeechStopped:
+    """`input_audio_buffer.speech_stopped`."""
+
+    item_id: str
+    audio_end_ms: int
+
+
+@dataclass(slots=True)
+class ResponseCreated:
+    """`response.created` of an in-conversation response."""
+
+    response_id: str
+    wish_id: str
+    """Our tag, echoed in its metadata; "" when the server began the response by itself."""
+
+
+@dataclass(slots=True)
+class AudioDelta:
+    """`response.output_audio.delta`."""
+
+    response_id: str
+    item_id: str
+    payload: str
+    """Base64 G.711."""
+
+
+@dataclass(slots=True)
+class CallerSaid:
+    """The transcript of one caller turn; may come late, in any order relative to responses."""
+
+    item_id: str
+    text: str
+    usage: Usage | None = None
+
+
+@dataclass(slots=True)
+class AgentSaid:
+    """The whole transcript of one assistant item, as generated; not what was heard of it."""
+
+    response_id: str
+    item_id: str
+    text: str
+
+
+@dataclass(slots=True)
+class FunctionCall:
+    """One completed function call of a response."""
+
+    tool_call_id: str
+    name: str
+    arguments: str
+    """JSON text from the model; may be malformed."""
+
+
+@dataclass(slots=True)
+class ResponseDone:
+    """`response.done`; comes for every response whatever its outcome."""
+
+    response_id: str
+    status: str
+    """"completed", "cancelled", "failed" or "incomplete"."""
+    reason: str
+    """`status_details`: its reason or error code; "" when there is none."""
+    calls: tuple[FunctionCall, ...]
+    """Function calls whose own status is "completed"."""
+    usage: Usage | None
+
+
+@dataclass(slots=True)
+class OutputAccepted:
+    """Our function output joined the conversation; responses created from now on see it."""
+
+    tool_call_id: str
+
+
+@dataclass(slots=True)
+class ModelFault:
+    """An `error` event. The session stays open unless `ModelClosed` follows."""
+
+    code: str
+    message: str
+    wish_id: str = ""
+    """The tag of the `response.create` that it refuses; "" when it is about something else."""
+
+
+@dataclass(slots=True)
+class ModelClosed:
+    """The model's socket is gone, was refused, or its session cannot be used."""
+
+    code: str
+    """API error code, HTTP status or close code, as text."""
+    reason: str
+    permanent: bool
+    """True when a new session would fail the same way (bad key, no credit, refused configuration)."""
+
+
+# --- from the rest --------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class ToolResult:
+    """The answer to one `InvokeTool`, or why there is none."""
+
+    tool_call_id: str
+    ok: bool
+    output: str
+    """JSON text for the model; an error it can talk about when not ok."""
+    detail: str = ""
+    """For the journal: status, cause; no secrets."""
+    elapsed_ms: int = 0
+
+
+@dataclass(slots=True)
+class Spent:
+    """What the call has cost so far."""
+
+    usd: float
+
+
+@dataclass(slots=True)
+class DrainAsked:
+    """The process goes away: hand the call to another node now."""
+
+
+@dataclass(slots=True)
+class StopAsked:
+    """The call must end at once; `reason` goes into its record."""
+
+    reason: str
+
+
+@dataclass(slots=True)
+class Tick:
+    """The deadline has come."""
+
+
+Event = (
+    CallerAudio
+    | AudioDelta
+    | MarkPlayed
+    | Tick
+    | CallOffered
+    | StreamStarted
+    | Dtmf
+    | LegEnded
+    | SessionReady
+    | SpeechStarted
+    | SpeechStopped
+    | ResponseCreated
+    | CallerSaid
+    | AgentSaid
+    | ResponseDone
+    | OutputAccepted
+    | ModelFault
+    | ModelClosed
+    | ToolResult
+    | Spent
+    | DrainAsked
+    | StopAsked
+)

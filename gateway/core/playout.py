@@ -1,0 +1,246 @@
+"""What the leg was sent and what the caller has heard: the one source for both.
+
+Theory. The model speaks several times faster than real time, so audio waits here (the tail) and leaves in
+pieces, never more than a bounded lead ahead of the caller's ear. Every piece that left lies on the call's
+clock: it begins when the piece before it ends, or when it was sent if nothing was playing. A mark that comes
+back proves that everything before it was heard by then, so the pieces behind it are laid out anew from that
+moment: heard = last confirmed mark + elapsed time, never more than was sent.
+
+A clear makes the carrier echo every pending mark at once (Twilio Media Streams, *clear*). `interrupt` forgets
+the names before it asks for the clear, so such an echo finds no entry and proves nothing.
+
+Items and responses are the Realtime API's. One response may hold several items; audio comes in playback order.
+"""
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+
+from gateway.core.audio import payload_ms, split_payload
+from gateway.core.commands import ClearAudio, Command, DeleteItem, Heard, PlayAudio, SendMark, TruncateItem
+
+__all__ = ["CutItem", "Interruption", "Playout"]
+
+PIECE_BYTES = 1440
+"""Longest piece that leaves at once: 180 ms; a multiple of 3, so that base64 text can be cut."""
+KEPT_ITEMS = 64
+"""Items whose lengths are remembered; more than one caller can have waiting."""
+KEPT_CUTS = 64
+"""Silenced responses whose late deltas are still recognised."""
+
+
+@dataclass(slots=True)
+class _Piece:
+    response_id: str
+    item_id: str
+    payload: str
+    ms: float
+    sent_s: float = 0.0
+    begins_s: float = 0.0
+    last_of_response: bool = False
+    mark: str = ""
+
+    @property
+    def ends_s(self) -> float:
+        return self.begins_s + self.ms / 1000
+
+
+@dataclass(slots=True)
+class _Item:
+    received_ms: float = 0.0
+    heard_ms: float = 0.0
+
+
+@dataclass(slots=True, frozen=True)
+class CutItem:
+    """An item that the caller did not hear to its end."""
+
+    item_id: str
+    heard_ms: int
+    received_ms: int
+
+
+@dataclass(slots=True, frozen=True)
+class Interruption:
+    """What a barge-in cut, and what to tell the leg and the model about it."""
+
+    items: tuple[CutItem, ...] = ()
+    commands: list[Command] = field(default_factory=list)
+
+
+class Playout:
+    """Paces model audio towards the leg and keeps the account of what was heard. All times are the caller's `now`."""
+
+    def __init__(self, lead_ms: float = 400.0, mark_every_ms: float = 1000.0) -> None:
+        self._lead_s = lead_ms / 1000
+        self._mark_every_ms = mark_every_ms
+        self._tail: deque[_Piece] = deque()
+        self._sent: deque[_Piece] = deque()
+        self._items: OrderedDict[str, _Item] = OrderedDict()
+        self._cut: OrderedDict[str, None] = OrderedDict()
+        self._detached: set[str] = set()
+        self._ends_s = 0.0
+        self._unmarked_ms = 0.0
+        self._marks = 0
+
+    @property
+    def deadline(self) -> float | None:
+        """When the next piece may leave; None while no piece waits."""
+        return self._ends_s - self._lead_s if self._tail else None
+
+    @property
+    def unheard(self) -> bool:
+        """Whether audio waits or was sent and not yet confirmed."""
+        return bool(self._tail or self._sent)
+
+    def ends_s(self) -> float:
+        """Return when the last sent piece ends by the clock; meaningful while `unheard`."""
+        return self._ends_s
+
+    def waiting(self) -> bool:
+        """Return whether audio has not left yet."""
+        return bool(self._tail)
+
+    def receive(self, response_id: str, item_id: str, payload: str, now: float) -> list[Command]:
+        """Take one delta; late deltas of a silenced response are dropped by its id."""
+        if response_id in self._cut:
+            return []
+        item = self._item(item_id)
+        for text in split_payload(payload, PIECE_BYTES):
+            ms = payload_ms(text)
+            item.received_ms += ms
+            self._tail.append(_Piece(response_id, item_id, text, ms))
+        return self.release(now)
+
+    def finish(self, response_id: str, now: float) -> list[Command]:
+        """Tell that no more audio comes for this response, so that its end gets a mark of its own."""
+        if self._tail and self._tail[-1].response_id == response_id:
+            self._tail[-1].last_of_response = True
+        elif self._sent and self._sent[-1].response_id == response_id and not self._sent[-1].mark:
+            return [self._mark(self._sent[-1])]
+        return self.release(now)
+
+    def release(self, now: float) -> list[Command]:
+        """Send what the lead allows now. Call at `deadline`."""
+        commands: list[Command] = []
+        while self._tail and self._ends_s - now <= self._lead_s:
+            piece = self._tail.popleft()
+            piece.sent_s = now
+            piece.begins_s = max(now, self._ends_s)
+            self._ends_s = piece.ends_s
+            self._sent.append(piece)
+            commands.append(PlayAudio(piece.item_id, piece.payload, piece.ms))
+            self._unmarked_ms += piece.ms
+            if piece.last_of_response or self._unmarked_ms >= self._mark_every_ms:
+                commands.append(self._mark(piece))
+        return commands
+
+    def played(self, name: str, now: float) -> list[Heard]:
+        """Confirm that everything up to this mark was heard. Unknown names (cleared marks) prove nothing."""
+        if not any(piece.mark == name for piece in self._sent):
+            return []
+        settled: list[_Piece] = []
+        while True:
+            piece = self._sent.popleft()
+            settled.append(piece)
+            if piece.mark == name:
+                break
+        shift = now - settled[-1].ends_s
+        heard = [self._settle(piece, piece.ms, shift) for piece in settled]
+        self._lay_out(now)
+        return heard
+
+    def interrupt(self, now: float, response_id: str = "") -> Interruption:
+        """Silence everything unheard, and with it `response_id`, the response being generated, if any.
+
+        The item playing is truncated at what was heard of it; items of which nothing was heard are deleted
+        (the API refuses a truncation at 0 ms and one beyond what it sent: protocols, §5.3).
+        """
+        commands: list[Command] = [ClearAudio()] if self._sent else []
+        unheard: OrderedDict[str, None] = OrderedDict()
+        for piece in self._sent:
+            ms = min(max((now - piece.begins_s) * 1000, 0.0), piece.ms)
+            if ms > 0:
+                commands.append(self._settle(piece, ms, 0.0))
+            if ms < piece.ms:
+                unheard[piece.item_id] = None
+                self.silence(piece.response_id)
+        for piece in self._tail:
+            unheard[piece.item_id] = None
+            self.silence(piece.response_id)
+        if response_id:
+            self.silence(response_id)
+        self._sent.clear()
+        self._tail.clear()
+        self._ends_s = now
+        self._unmarked_ms = 0.0
+        items = tuple(self._cut_item(item_id) for item_id in unheard)
+        commands += [self._tell(item) for item in items if item.item_id not in self._detached]
+        return Interruption(items, commands)
+
+    def silence(self, response_id: str) -> None:
+        """Drop every later delta of this response."""
+        self._cut[response_id] = None
+        while len(self._cut) > KEPT_CUTS:
+            self._cut.popitem(last=False)
+
+    def is_cut(self, response_id: str) -> bool:
+        """Return whether this response was silenced."""
+        return response_id in self._cut
+
+    def detach(self) -> None:
+        """The model's session is gone: what plays goes on playing, but no model can be told about it."""
+        self._detached.update(self._items)
+
+    def close(self, now: float) -> list[Heard]:
+        """Settle by the clock what the caller heard until the leg ended. Nothing may be played after."""
+        heard = [
+            self._settle(piece, min((now - piece.begins_s) * 1000, piece.ms), 0.0)
+            for piece in self._sent
+            if piece.begins_s < now
+        ]
+        self._sent.clear()
+        self._tail.clear()
+        return heard
+
+    def heard_ms(self, item_id: str, now: float) -> tuple[float, float]:
+        """Return (heard, received) of an item in ms, by marks and clock; (0, 0) for an unknown one."""
+        item = self._items.get(item_id)
+        if item is None:
+            return 0.0, 0.0
+        playing = sum(
+            min(max((now - piece.begins_s) * 1000, 0.0), piece.ms) for piece in self._sent if piece.item_id == item_id
+        )
+        return min(item.heard_ms + playing, item.received_ms), item.received_ms
+
+    def _item(self, item_id: str) -> _Item:
+        item = self._items.get(item_id)
+        if item is None:
+            item = self._items[item_id] = _Item()
+            if len(self._items) > KEPT_ITEMS:
+                forgotten, _ = self._items.popitem(last=False)
+                self._detached.discard(forgotten)
+        return item
+
+    def _mark(self, piece: _Piece) -> SendMark:
+        self._marks += 1
+        self._unmarked_ms = 0.0
+        piece.mark = f"m{self._marks}"
+        return SendMark(piece.mark)
+
+    def _settle(self, piece: _Piece, ms: float, shift_s: float) -> Heard:
+        self._item(piece.item_id).heard_ms += ms
+        return Heard(piece.item_id, piece.payload, piece.begins_s + shift_s, ms)
+
+    def _lay_out(self, ends_s: float) -> None:
+        for piece in self._sent:
+            piece.begins_s = max(ends_s, piece.sent_s)
+            ends_s = piece.ends_s
+        self._ends_s = ends_s
+
+    def _cut_item(self, item_id: str) -> CutItem:
+        item = self._item(item_id)
+        return CutItem(item_id, int(min(item.heard_ms, item.received_ms)), int(item.received_ms))
+
+    @staticmethod
+    def _tell(item: CutItem) -> Command:
+        return TruncateItem(item.item_id, item.heard_ms) if item.heard_ms > 0 else DeleteItem(item.item_id)
