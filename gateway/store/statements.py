@@ -36,6 +36,11 @@ class Write:
     """Logged when the last statement changed nothing; empty where that is the normal fate of a repeat."""
     done: "asyncio.Future[bool] | None" = None
 
+    @property
+    def withdrawn(self) -> bool:
+        """Whoever waits for it has given up, so it must not be written late."""
+        return self.done is not None and self.done.cancelled()
+
 
 @dataclass(slots=True, frozen=True)
 class Statements:

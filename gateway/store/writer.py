@@ -176,8 +176,8 @@ class Writer:
         async with asyncio.timeout(TRANSACTION_S), self._engine.begin() as connection:
             for write in batch.writes:
                 changed.append(False)
-                for statement in write.statements:
-                    result = await connection.execute(statement)
+                for statement in () if write.withdrawn else write.statements:
+                    result = await connection.execute(statement, execution_options={"preserve_rowcount": True})
                     changed[-1] = isinstance(result, CursorResult) and result.rowcount > 0
             if batch.entries:
                 await connection.execute(self._statements.journal_insert(), journal_values(batch.entries))
