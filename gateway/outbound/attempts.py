@@ -82,17 +82,23 @@ class Attempt:
 
 
 class AttemptStore(Protocol):
-    """Where attempts are kept. Every method has committed when it returns."""
+    """Where attempts are kept. A method has committed when it returns; raises `GatewayError` when it cannot."""
 
     async def create_attempt(self, attempt: Attempt) -> bool:
         """Insert; False, changing nothing, when a row with this `attempt_id` exists."""
 
     async def attempt_updated(
-        self, attempt_id: str, state: AttemptState, *, carrier_call_id: str | None = None, reason: str | None = None
-    ) -> bool:
-        """Fill in the carrier's id where none is kept, and move to `state` if `may_follow` says so.
+        self,
+        attempt_id: str,
+        state: AttemptState,
+        *,
+        carrier_call_id: str | None = None,
+        reason: str | None = None,
+        sequence: int | None = None,
+    ) -> None:
+        """Fill in the carrier's id where none is kept, and move to `state` if `may_follow` says so: one transaction.
 
-        One transaction. False when the row does not exist or the state was not taken.
+        `sequence` is the carrier's own count of its reports, where it has one.
         """
 
     async def get_attempt(self, attempt_id: str) -> Attempt | None:

@@ -25,7 +25,7 @@ from typing import Protocol
 from urllib.parse import quote
 
 from gateway.errors import CarrierError, GatewayError
-from gateway.outbound.attempts import Attempt, AttemptState, AttemptStore, state_of_carrier
+from gateway.outbound.attempts import Attempt, AttemptState, AttemptStore, may_follow, state_of_carrier
 from gateway.outbound.pace import Pace
 from gateway.outbound.policy import DialPolicy, check
 
@@ -97,7 +97,8 @@ class Dialler:
     async def dial(self, request: DialRequest) -> Attempt:
         """Return the attempt, already placed, failed or unknown, or the one that this key named before.
 
-        Raises `PolicyError` and `PaceFull` (nothing recorded, nothing sent) and `DialConflict`.
+        Raises, with nothing sent: `PolicyError`, `PaceFull`, `DialConflict`, and what the store raises when the
+        intent cannot be committed.
         """
         attempt = self._attempt_for(request)
         if (known := await self._attempts.get_attempt(attempt.attempt_id)) is not None:
@@ -108,27 +109,31 @@ class Dialler:
         check(request.to, self._policy, now, request.zone)
         attempt = replace(attempt, created_at=now)
         if not await self._attempts.create_attempt(attempt):
-            return self._same(await self._stored(attempt), attempt)
-        state, carrier_call_id, reason = await self._place(attempt)
-        _logger.info("attempt %s: %s", attempt.attempt_id, state.value)
-        await self._attempts.attempt_updated(attempt.attempt_id, state, carrier_call_id=carrier_call_id, reason=reason)
-        return await self._stored(attempt)
+            return self._same(await self._attempts.get_attempt(attempt.attempt_id) or attempt, attempt)
+        done = await self._place(attempt)
+        _logger.info("attempt %s: %s", done.attempt_id, done.state.value)
+        await self._record(done)
+        return done
 
     async def find(self, attempt_id: str) -> Attempt | None:
         """Return the attempt as it stands now, or None."""
         attempt = await self._attempts.get_attempt(attempt_id)
         return None if attempt is None else self._as_of_now(attempt)
 
-    async def adopt(self, attempt_id: str, carrier_call_id: str, status: str) -> bool:
-        """Take a verified status callback or voice webhook that names the attempt; False when nothing changed.
+    async def adopt(
+        self, attempt_id: str, carrier_call_id: str, status: str, sequence: int | None = None
+    ) -> Attempt | None:
+        """Take a status callback or voice webhook that names the attempt, its signature checked; return the attempt.
 
-        A callback of another call than the one recorded is ignored, as is a status we do not know.
+        None, and nothing is recorded: no such attempt, a status we do not know, or another call than the recorded one.
         """
         state = state_of_carrier(status)
         attempt = await self._attempts.get_attempt(attempt_id)
         if state is None or attempt is None or attempt.carrier_call_id not in (None, carrier_call_id):
-            return False
-        return await self._attempts.attempt_updated(attempt_id, state, carrier_call_id=carrier_call_id)
+            return None
+        await self._attempts.attempt_updated(attempt_id, state, carrier_call_id=carrier_call_id, sequence=sequence)
+        state = state if may_follow(attempt.state, state) else attempt.state
+        return replace(attempt, state=state, carrier_call_id=carrier_call_id)
 
     def _attempt_for(self, request: DialRequest) -> Attempt:
         key = request.idempotency_key
@@ -144,27 +149,24 @@ class Dialler:
         )
 
     def _same(self, known: Attempt, wanted: Attempt) -> Attempt:
-        for one, other in (
-            (known.to, wanted.to),
-            (known.from_, wanted.from_),
-            (known.agent, wanted.agent),
-            (known.zone, wanted.zone),
-            (dict(known.metadata), dict(wanted.metadata)),
-        ):
-            if one != other:
-                raise DialConflict("this idempotency key was used for a different request")
+        if (known.to, known.from_, known.agent) != (wanted.to, wanted.from_, wanted.agent):
+            raise DialConflict("this idempotency key was used for a different request")
         return self._as_of_now(known)
 
-    async def _stored(self, attempt: Attempt) -> Attempt:
-        stored = await self._attempts.get_attempt(attempt.attempt_id)
-        return attempt if stored is None else stored
+    async def _record(self, done: Attempt) -> None:
+        try:
+            await self._attempts.attempt_updated(
+                done.attempt_id, done.state, carrier_call_id=done.carrier_call_id, reason=done.reason
+            )
+        except GatewayError as error:  # the call exists all the same: who asked must hear of it
+            _logger.error("attempt %s is not recorded as %s: %s", done.attempt_id, done.state.value, error)
 
     def _as_of_now(self, attempt: Attempt) -> Attempt:
         if attempt.state is AttemptState.DIALING and self._clock() - attempt.created_at > _LOST_AFTER:
             return replace(attempt, state=AttemptState.UNKNOWN, reason="the gateway stopped while it was dialling")
         return attempt
 
-    async def _place(self, attempt: Attempt) -> tuple[AttemptState, str | None, str | None]:
+    async def _place(self, attempt: Attempt) -> Attempt:
         query = f"?attempt={quote(attempt.attempt_id)}"
         try:
             async with asyncio.timeout(_CARRIER_TIMEOUT_S):
@@ -176,9 +178,15 @@ class Dialler:
                     timeout_s=_RING_S,
                 )
         except TimeoutError:
-            return AttemptState.UNKNOWN, None, "no answer from the carrier: there may be a call, so it is not redialled"
+            return _unknown(attempt, "no answer from the carrier")
         except CarrierError as error:
             if error.permanent or error.code in _SURELY_NOT_PLACED:
-                return AttemptState.FAILED, None, str(error)
-            return AttemptState.UNKNOWN, None, f"{error}: there may be a call, so it is not redialled"
-        return AttemptState.PLACED, carrier_call_id, None
+                return replace(attempt, state=AttemptState.FAILED, reason=str(error))
+            return _unknown(attempt, str(error))
+        return replace(attempt, state=AttemptState.PLACED, carrier_call_id=carrier_call_id)
+
+
+def _unknown(attempt: Attempt, why: str) -> Attempt:
+    return replace(
+        attempt, state=AttemptState.UNKNOWN, reason=f"{why}: there may be a call, so it is not dialled again"
+    )

@@ -1,9 +1,14 @@
 """`POST /v1/calls` and `GET /v1/calls/{attempt_id}`: place calls over HTTP.
 
-Every answer that is not 2xx is `{"error": {"code", "message", …}}`. The codes: 401 no valid key, 413 body over 16 KiB,
-422 not the JSON we take, 403 the policy says no (`rule` names why), 409 the key was used for another request, 429 too
-many calls wait (with `Retry-After`), 502 the carrier refused. An attempt in state `unknown` is answered 202: it may be
-ringing, and a client that took it for a failure would call twice.
+Every answer that is not 2xx is `{"error": {"code", "message", ...}}`:
+
+    401 no valid key            409 the key was used for another request
+    413 body over 16 KiB        422 not the JSON that we take
+    403 the policy says no      429 too many calls wait (with `Retry-After`)
+        (`rule` names why)      502 the carrier refused, 503 the store does not answer
+
+An attempt in state `unknown` is answered 202: it may be ringing, and a client that took it for a failure would
+call twice.
 """
 
 import asyncio
@@ -18,7 +23,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from gateway.errors import PolicyError
+from gateway.errors import GatewayError, PolicyError
 from gateway.outbound.attempts import Attempt, AttemptState
 from gateway.outbound.dialler import DialConflict, Dialler, DialRequest
 from gateway.outbound.pace import PaceFull
@@ -106,6 +111,11 @@ async def _dial(dialler: Dialler, wanted: DialRequest) -> Attempt:
         raise _Refused(403, "policy", str(error), rule=error.rule) from error
     except DialConflict as error:
         raise _Refused(409, "conflict", str(error)) from error
+    except PaceFull:
+        raise
+    except GatewayError as error:  # the store: the intent could not be committed, so nothing was sent
+        _logger.error("outbound call not placed: %s", error)
+        raise _Refused(503, "unavailable", "the call could not be recorded and was not placed") from error
 
 
 def _authorised(request: Request, api_keys: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ Source: Twilio, *Calls resource*, API version 2010-04-01, and its error dictiona
 
 import json
 import re
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ ANSWER_BYTES_MAX = 256 * 1024
 
 _CALL_SID = re.compile(r"CA[0-9a-fA-F]{32}")
 _ACCOUNT_SID = re.compile(r"AC[0-9a-fA-F]{32}")
-_LONG_DIGITS = re.compile(r"\+?\d[\d\s().-]{4,}\d")
+_LONG_DIGITS = re.compile(r"[+(]?\d[\d\s().-]{4,}\d")
 _GONE = frozenset({"404", "20404"})
 _PROGRESS = ["initiated", "ringing", "answered", "completed"]
 
@@ -208,8 +209,7 @@ class _Http:
                 self._origin + urlsplit(url).path,
                 params=None if not params else {key: str(value) for key, value in params.items()},
                 data=urlencode(data, doseq=True).encode() if data else None,
-                headers={**(headers or {}), "Accept-Encoding": "identity"},
-                auth=None if auth is None else aiohttp.BasicAuth(*auth),
+                headers={**(headers or {}), "Accept-Encoding": "identity", **_basic(auth)},
                 allow_redirects=False,
             ) as answer:
                 body = await _bounded(answer.content)
@@ -228,6 +228,12 @@ class _Http:
 
     async def close(self) -> None:
         await self._session.close()
+
+
+def _basic(auth: tuple[str, str] | None) -> dict[str, str]:
+    if auth is None:
+        return {}
+    return {"Authorization": "Basic " + b64encode(":".join(auth).encode()).decode()}
 
 
 async def _bounded(content: "StreamReader") -> bytes:
@@ -277,7 +283,7 @@ def _refusal(status: object, code: object, text: object) -> CarrierError:
     """Map one error answer. The vendor's own words hold numbers, so they are told with the digits struck out."""
     http = status if isinstance(status, int) else 0
     name = str(code)[:16] if code else str(http)
-    said = _LONG_DIGITS.sub("•••", str(text))[:200] if text else ""
+    said = "".join(filter(str.isprintable, _LONG_DIGITS.sub("•••", str(text or "")[:1000])))[:200]
     message = _SENTENCES.get(name) or f"twilio answered HTTP {http}, error {name}: {said}".rstrip(": ")
     throttled = http == 429 or name in {"429", "20429"}
     return CarrierError(
