@@ -29,7 +29,7 @@ def test_a_call_is_read_back_as_written(url: str) -> None:
         assert found is not None
         assert (found.offered_at, found.answered_at) == (OFFERED_AT, OFFERED_AT + timedelta(seconds=1))
         assert (found.end_reason, found.end_detail, found.duration_ms) == ("agent_hangup", "said goodbye", 1500)
-        assert (found.usage, found.cost_usd, found.latency) == (usage, cost, None)
+        assert (found.usage, found.cost_usd, found.latency) == (usage, Decimal("0.1101"), None)
         assert found.recording_path == "r/call-1.wav"
 
     asyncio.run(main())

@@ -1,0 +1,1 @@
+"""What is kept of a call and what is worked out from it: journal, recording, latency, cost, timeline, picture."""
