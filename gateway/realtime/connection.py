@@ -1,0 +1,273 @@
+"""One session with the model: dial, configure, pump, close.
+
+`send` is synchronous and bounded; a writer task empties it. `run` is the whole life of the session and never
+raises but for cancellation: whatever goes wrong is told to the call as one `ModelClosed`.
+
+A refused connection (429, 5xx, no answer) is tried once more within the ring time. A key that is wrong is
+refused *after* the upgrade: an `error` event, then close 3000 (protocols/openai-realtime.md, §1).
+"""
+
+import asyncio
+import logging
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+
+from gateway.core.events import Event, ModelClosed, ModelFault, SessionReady
+from gateway.core.recovery import is_permanent
+from gateway.errors import ModelError, RemoteProtocolError
+from gateway.realtime import codec
+from gateway.wire import TextSocket, WireClosed
+
+__all__ = ["Dial", "ModelTarget", "RealtimeConnection", "dial"]
+
+logger = logging.getLogger(__name__)
+
+OPEN_S = 5.0
+"""Longest wait for the upgrade, and again for the configured session."""
+RETRY_S = (0.2, 0.6)
+"""Pause before the one retry, drawn evenly so that refused calls do not come back together."""
+BACKLOG = 600
+"""Client events that may wait to be written: 12 s of caller audio."""
+MAX_BAD_EVENTS = 20
+"""Server events that may be malformed before the session is given up."""
+CLOSE_S = 1.0
+PERMANENT_STATUS = frozenset({400, 401, 403, 404})
+"""Refusals of the upgrade that will be the same next time."""
+PERMANENT_CLOSE = frozenset({3000, 4000, 4004})
+"""Close codes for a bad key, a bad or missing model, a removed protocol (protocols, §1)."""
+G711 = "audio/pcmu"
+
+
+@dataclass(frozen=True)
+class ModelTarget:
+    """Where the model is."""
+
+    url: str
+    """WebSocket URL with the model in its query."""
+    headers: Mapping[str, str]
+    """Authentication. Never logged."""
+
+
+Dial = Callable[[str, Mapping[str, str]], Awaitable[TextSocket]]
+"""Opens a socket to a URL with headers; raises `ModelError`."""
+
+
+class _Socket:
+    """The `websockets` client as a `TextSocket`."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+
+    async def receive(self) -> str | bytes:
+        try:
+            return await self._connection.recv()
+        except ConnectionClosed as closed:
+            raise _wire_closed(closed) from None
+
+    async def send(self, text: str) -> None:
+        try:
+            await self._connection.send(text)
+        except ConnectionClosed as closed:
+            raise _wire_closed(closed) from None
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        await self._connection.close(code, reason)
+
+
+def _wire_closed(closed: ConnectionClosed) -> WireClosed:
+    frame = closed.rcvd
+    return WireClosed(frame.code, frame.reason) if frame is not None else WireClosed(1006)
+
+
+async def dial(url: str, headers: Mapping[str, str]) -> TextSocket:
+    """Open a WebSocket without compression: base64 audio does not shrink, and offering it costs 1.55 times the CPU."""
+    try:
+        connection = await connect(
+            url,
+            additional_headers=dict(headers),
+            compression=None,
+            max_size=codec.MAX_EVENT_BYTES,
+            open_timeout=OPEN_S,
+            close_timeout=CLOSE_S,
+            ping_interval=10,
+            ping_timeout=10,
+            user_agent_header=None,
+            proxy=None,
+        )
+    except InvalidStatus as refused:
+        status = refused.response.status_code
+        raise ModelError(f"refused with {status}", permanent=status in PERMANENT_STATUS, code=str(status)) from None
+    except InvalidURI:
+        raise ModelError("the model url is not a websocket url", permanent=True, code="bad_url") from None
+    except (OSError, TimeoutError, InvalidHandshake) as failed:
+        raise ModelError(f"no connection: {type(failed).__name__}", code="unreachable") from None
+    return _Socket(connection)
+
+
+class RealtimeConnection:
+    """A session of one call. `feed` gets its events until `detach`; then it is nobody's and only closes."""
+
+    def __init__(
+        self,
+        target: ModelTarget,
+        session: Mapping[str, Any],
+        feed: Callable[[Event], None],
+        *,
+        open_socket: Dial = dial,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._target = target
+        self._session = session
+        self._feed = feed
+        self._open_socket = open_socket
+        self._rng = rng or random.Random()
+        self._socket: TextSocket | None = None
+        self._outbox: deque[str] = deque()
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._bad_events = 0
+        self._last_error = ""
+
+    def send(self, command: codec.Encodable) -> None:
+        """Queue one command; never blocks. When the model does not read, the session is given up."""
+        if self._closing:
+            return
+        if len(self._outbox) >= BACKLOG:
+            self._lost("backlog", "the model does not read", permanent=False)
+            return
+        self._outbox.append(codec.text_of(command))
+        self._wake.set()
+
+    def detach(self) -> None:
+        """Close soon; what was queued before is still written, nothing that comes is told any more."""
+        self._closing = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Live until the session is gone or detached."""
+        try:
+            self._socket = await self._connect()
+            await self._configure(self._socket)
+            if not self._closing:
+                await self._pump(self._socket)
+        except ModelError as failed:
+            self._lost(failed.code, str(failed), permanent=failed.permanent)
+        except WireClosed as closed:
+            code = self._last_error or str(closed.code)
+            permanent = closed.code in PERMANENT_CLOSE or is_permanent(self._last_error)
+            self._lost(code, closed.reason or f"closed with {closed.code}", permanent=permanent)
+        finally:
+            self._closing = True
+            if self._socket is not None:
+                await self._close(self._socket)
+
+    async def _connect(self) -> TextSocket:
+        try:
+            return await self._open_socket(self._target.url, self._target.headers)
+        except ModelError as refused:
+            if refused.permanent or self._closing:
+                raise
+            logger.info("model connection failed (%s), trying once more", refused.code)
+        await asyncio.sleep(self._rng.uniform(*RETRY_S))
+        return await self._open_socket(self._target.url, self._target.headers)
+
+    async def _configure(self, socket: TextSocket) -> None:
+        """Send our configuration and wait until the server echoes it: before that, audio would be static."""
+        try:
+            async with asyncio.timeout(OPEN_S):
+                await socket.send(codec.session_update(self._session))
+                while True:
+                    message = self._parse(await socket.receive())
+                    if message.get("type") == "session.updated":
+                        break
+                    self._refused(message)
+        except TimeoutError:
+            raise ModelError("the session was not configured in time", code="session_timeout") from None
+        session = message.get("session")
+        if not isinstance(session, dict) or not _speaks_g711(session):
+            raise ModelError("the session does not speak G.711", permanent=True, code="session_refused")
+        if not self._closing:
+            self._feed(SessionReady(str(session.get("id") or "")[:128]))
+
+    def _refused(self, message: codec.Message) -> None:
+        """Look for an error about our configuration; others are followed by a close or are harmless."""
+        error = message.get("error")
+        if message.get("type") != "error" or not isinstance(error, dict):
+            return
+        self._last_error = str(error.get("code") or error.get("type") or "")[:128]
+        if error.get("event_id") == codec.SESSION_UPDATE_ID:
+            what = f"session.update refused: {self._last_error} {str(error.get('param') or '')[:60]}".rstrip()
+            raise ModelError(what, permanent=True, code="session_refused")
+
+    async def _pump(self, socket: TextSocket) -> None:
+        """Read and write until the session is gone, or detached and written out."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                reader = group.create_task(self._read(socket), name="model-reader")
+                await self._write(socket)
+                reader.cancel()
+        except BaseExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+
+    async def _read(self, socket: TextSocket) -> None:
+        while not self._closing:
+            frame = await socket.receive()
+            try:
+                message = codec.parse(frame)
+                events = codec.events(message)
+            except RemoteProtocolError as broken:
+                self._bad_event(broken)
+                continue
+            for event in events:
+                if isinstance(event, ModelFault):
+                    self._last_error = event.code
+                if not self._closing:
+                    self._feed(event)
+
+    async def _write(self, socket: TextSocket) -> None:
+        while True:
+            while self._outbox:
+                await socket.send(self._outbox.popleft())
+            if self._closing:
+                return
+            self._wake.clear()
+            await self._wake.wait()
+
+    def _parse(self, frame: str | bytes) -> codec.Message:
+        try:
+            return codec.parse(frame)
+        except RemoteProtocolError as broken:
+            self._bad_event(broken)
+            return {}
+
+    def _bad_event(self, broken: RemoteProtocolError) -> None:
+        self._bad_events += 1
+        logger.info("bad event from the model: %s", broken)
+        if self._bad_events > MAX_BAD_EVENTS:
+            raise ModelError("too many malformed events", code="protocol")
+
+    def _lost(self, code: str, reason: str, *, permanent: bool) -> None:
+        if not self._closing:
+            self._closing = True
+            self._wake.set()
+            self._feed(ModelClosed(code, reason, permanent))
+
+    async def _close(self, socket: TextSocket) -> None:
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await socket.close()
+        except (TimeoutError, WireClosed, OSError):
+            logger.debug("the model's socket did not close in time")
+
+
+def _speaks_g711(session: Mapping[str, Any]) -> bool:
+    audio = session.get("audio")
+    sides = [audio.get(side) for side in ("input", "output")] if isinstance(audio, dict) else []
+    formats = [side.get("format") for side in sides if isinstance(side, dict)]
+    return len(formats) == 2 and all(isinstance(f, dict) and f.get("type") == G711 for f in formats)

@@ -1,0 +1,186 @@
+"""The live calls of this process: admission, one-use stream tokens, what follows a stream, drain.
+
+A signed webhook offers a call and gets a token; the media socket claims it once, with the same carrier call id,
+within a minute. The token is kept as a hash. What ended is remembered for a while, because the carrier asks for
+its next instruction after the stream.
+"""
+
+import asyncio
+import hashlib
+import logging
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.carriers.base import CallOffer
+from gateway.core.commands import EndReason
+from gateway.core.events import DrainAsked, LegEnd, LegEnded
+from gateway.errors import GatewayError
+from gateway.session import CallSession
+
+__all__ = ["Draining", "Ended", "Full", "Registry", "TokenRefused"]
+
+logger = logging.getLogger(__name__)
+
+TOKEN_S = 60.0
+"""How long a stream token may be claimed."""
+KEPT_ENDED = 2000
+"""Ended calls whose outcome is still known."""
+
+SessionFactory = Callable[[str, CallOffer], CallSession]
+"""Makes the session for a new call id; raises `GatewayError` when no agent takes the call."""
+
+
+class Full(GatewayError):
+    """No more calls are admitted."""
+
+
+class Draining(GatewayError):
+    """The process is going away and takes no new calls."""
+
+
+class TokenRefused(GatewayError):
+    """A stream token is unknown, used, late, or belongs to another call."""
+
+
+@dataclass(slots=True)
+class _Offered:
+    session: CallSession
+    token: str
+    token_until: float
+    claimed: bool = False
+
+
+@dataclass(slots=True, frozen=True)
+class Ended:
+    """How a call ended."""
+
+    agent: str
+    reason: EndReason
+
+
+class Registry:
+    """Owns the tasks of all calls. `run` must be running before calls are offered."""
+
+    def __init__(self, make_session: SessionFactory, max_calls: int) -> None:
+        self._make_session = make_session
+        self._max_calls = max_calls
+        self._offered: dict[str, _Offered] = {}
+        self._tokens: dict[str, str] = {}
+        self._ended: OrderedDict[str, Ended] = OrderedDict()
+        self._group: asyncio.TaskGroup | None = None
+        self._stopping = asyncio.Event()
+        self._changed = asyncio.Event()
+        self.draining = False
+
+    @property
+    def live(self) -> int:
+        """How many calls have been offered and not ended."""
+        return len(self._offered)
+
+    @property
+    def full(self) -> bool:
+        return self.live >= self._max_calls
+
+    def sessions(self) -> list[CallSession]:
+        return [offered.session for offered in self._offered.values()]
+
+    def offer(self, offer: CallOffer, *, again: bool = False) -> str:
+        """Admit a call and return its stream token. A repeated offer of a live call gets the same answer.
+
+        `again`: the carrier says that the call's stream is gone and asks for a new one; an old session that has
+        not noticed is ended. Raises `Draining`, `Full`, or what the session factory raises.
+        """
+        known = self._offered.get(offer.carrier_call_id)
+        if known is not None and not known.session.ended:
+            if not (again and known.claimed):
+                return known.token
+            known.session.feed(LegEnded(LegEnd.SOCKET_LOST, "the carrier asked for a new stream"))
+        if self.draining:
+            raise Draining("this node takes no new calls")
+        if self.full:
+            raise Full(f"all {self._max_calls} places are taken")
+        assert self._group is not None, "the registry must run before calls are offered"
+        session = self._make_session(_new_call_id(), offer)
+        token = secrets.token_urlsafe(32)
+        until = asyncio.get_running_loop().time() + TOKEN_S
+        self._offered[offer.carrier_call_id] = _Offered(session, token, until)
+        self._tokens[_hash(token)] = offer.carrier_call_id
+        task = self._group.create_task(session.run(), name=session.call_id)
+        task.add_done_callback(lambda _: self._forget(offer.carrier_call_id, session))
+        return token
+
+    def claim(self, token: str, carrier_call_id: str, account_id: str) -> CallSession:
+        """Return the session that a stream token admits to, once. Raises `TokenRefused`."""
+        wanted = self._tokens.pop(_hash(token), None)
+        offered = self._offered.get(wanted) if wanted is not None else None
+        if wanted is None or offered is None:
+            raise TokenRefused("the token is unknown or was used")
+        if wanted != carrier_call_id or offered.session.offer.account_id != account_id:
+            raise TokenRefused("the token belongs to another call")
+        if asyncio.get_running_loop().time() > offered.token_until or offered.session.ended:
+            raise TokenRefused("the token came too late")
+        offered.claimed = True
+        return offered.session
+
+    def outcome(self, carrier_call_id: str) -> Ended | None:
+        """Return how the last stream of a call ended; None for a call we do not know or that still streams."""
+        offered = self._offered.get(carrier_call_id)
+        if offered is None:
+            return self._ended.get(carrier_call_id)
+        reason = offered.session.call.end_reason
+        return Ended(offered.session.offer.agent, reason) if reason is not None else None
+
+    def find(self, carrier_call_id: str) -> CallSession | None:
+        offered = self._offered.get(carrier_call_id)
+        return offered.session if offered is not None else None
+
+    async def run(self) -> None:
+        """Own the calls until `stop`. Cancelled from outside, every call still writes its end record."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            await self._stopping.wait()
+
+    async def drain(self, within_s: float) -> int:
+        """Take no new calls and wait until the live ones have ended; then hand over what is left.
+
+        Returns how many calls had to be handed over.
+        """
+        self.draining = True
+        try:
+            async with asyncio.timeout(within_s):
+                while self.live:
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            logger.info("drain deadline: handing over %s calls", self.live)
+        left = self.sessions()
+        for session in left:
+            session.feed(DrainAsked())
+        return len(left)
+
+    def stop(self) -> None:
+        """Let `run` return once the live calls have ended."""
+        self._stopping.set()
+
+    def _forget(self, carrier_call_id: str, session: CallSession) -> None:
+        session.abandon()
+        offered = self._offered.get(carrier_call_id)
+        if offered is not None and offered.session is session:
+            del self._offered[carrier_call_id]
+            self._tokens.pop(_hash(offered.token), None)
+        reason = session.call.end_reason or EndReason.STOPPED
+        self._ended[carrier_call_id] = Ended(session.offer.agent, reason)
+        self._ended.move_to_end(carrier_call_id)
+        while len(self._ended) > KEPT_ENDED:
+            self._ended.popitem(last=False)
+        self._changed.set()
+
+
+def _new_call_id() -> str:
+    return "call_" + secrets.token_hex(10)
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

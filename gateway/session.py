@@ -1,0 +1,239 @@
+"""The owner of one live call: it alone feeds the core and hands every command to its adapter.
+
+`feed` is synchronous and may be called from any callback of the loop; an event that arises while another is being
+carried out waits its turn. Everything started for the call runs in one task group and ends with it. The end is
+written exactly once, whatever happened, cancellation at any instant included.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from gateway.carriers.base import CallOffer, Leg
+from gateway.core import Call, CallPlan, Phase
+from gateway.core import commands as cmd
+from gateway.core.commands import Command, EndReason
+from gateway.core.events import CallerAudio, CallOffered, Event, StreamStarted, Tick, ToolResult
+
+__all__ = ["Book", "CallSession", "Model", "Ports"]
+
+logger = logging.getLogger(__name__)
+
+CLOSE_S = 2.0
+"""How long the leg and the model may take to close after the end of the call."""
+
+
+class Model(Protocol):
+    """A model session of one call."""
+
+    def send(
+        self,
+        command: cmd.AppendAudio
+        | cmd.CreateItem
+        | cmd.DeleteItem
+        | cmd.TruncateItem
+        | cmd.SubmitToolOutput
+        | cmd.CreateResponse
+        | cmd.CancelResponse,
+    ) -> None:
+        """Queue one command; never blocks."""
+
+    def detach(self) -> None:
+        """Close soon and tell nothing any more."""
+
+    async def run(self) -> None:
+        """Live until the session is gone or detached; raises nothing."""
+
+
+class Book(Protocol):
+    """What is written about one call. Synchronous; never blocks and never raises."""
+
+    def event(self, event: Event, now: float) -> None:
+        """Note an event before the core takes it."""
+
+    def command(self, command: Command, now: float) -> None:
+        """Note a command before it is carried out."""
+
+    def spent(self) -> Event | None:
+        """Return what the call has cost if that changed since it was last asked."""
+
+    def end(self, reason: str, now: float) -> None:
+        """Write the one end record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What the owner reaches the world by; the leg comes later, with the media stream."""
+
+    open_model: Callable[[Callable[[Event], None]], Model]
+    """Makes a model session that feeds the given callback once its `run` is started."""
+    invoke: Callable[[cmd.InvokeTool], Awaitable[ToolResult]]
+    """Calls a business webhook; raises nothing but cancellation."""
+    book: Book
+
+
+class CallSession:
+    """One call from its offer to its end record. Create it, then await `run` in a task of its own."""
+
+    def __init__(self, call_id: str, offer: CallOffer, plan: CallPlan, ports: Ports) -> None:
+        self.call_id = call_id
+        self.offer = offer
+        self.call = Call(plan)
+        self._ports = ports
+        self._leg: Leg | None = None
+        self._model: Model | None = None
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._group: asyncio.TaskGroup | None = None
+        self._waiting: deque[Event] = deque()
+        self._stepping = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._over = asyncio.Event()
+        self._written = False
+
+    @property
+    def ended(self) -> bool:
+        return self._over.is_set()
+
+    @property
+    def streaming(self) -> bool:
+        """Whether a media stream has been attached."""
+        return self._leg is not None
+
+    def attach(self, leg: Leg, stream_id: str) -> None:
+        """Give the call its media stream. Once per call."""
+        self._leg = leg
+        self.feed(StreamStarted(stream_id))
+
+    def feed(self, event: Event) -> None:
+        """Step the core with one event and carry out what it wants."""
+        if self._over.is_set():
+            return
+        self._waiting.append(event)
+        if self._stepping:
+            return
+        self._stepping = True
+        try:
+            while self._waiting:
+                self._step(self._waiting.popleft())
+        except Exception:
+            logger.exception("call %s failed inside", self.call_id)
+            self.call.end_reason = EndReason.INTERNAL_ERROR
+            self._over.set()
+        finally:
+            self._stepping = False
+        if type(event) is not CallerAudio:
+            self._rearm()
+
+    async def run(self) -> None:
+        """Live until the call is over and its adapters are closed. Writes the end record on every way out."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                self.feed(CallOffered())
+                await self._over.wait()
+                self._write_end()
+                await self._close()
+        except BaseExceptionGroup as failed:
+            logger.error("call %s lost a task", self.call_id, exc_info=failed.exceptions[0])
+            self.call.end_reason = EndReason.INTERNAL_ERROR
+        finally:
+            self._over.set()
+            self._write_end()
+            if self._timer is not None:
+                self._timer.cancel()
+
+    def abandon(self) -> None:
+        """Write the end record of a call whose task never got to run. Harmless otherwise."""
+        self._over.set()
+        self._write_end()
+
+    def _step(self, event: Event) -> None:
+        if self._over.is_set():
+            return
+        now = asyncio.get_running_loop().time()
+        book = self._ports.book
+        book.event(event, now)
+        for command in self.call.receive(event, now):
+            book.command(command, now)
+            self._carry_out(command)
+        spent = book.spent()
+        if spent is not None:
+            self._waiting.append(spent)
+        if self.call.phase is Phase.ENDED:
+            self._over.set()
+
+    def _carry_out(self, command: Command) -> None:
+        match command:
+            case cmd.PlayAudio() | cmd.SendMark() | cmd.ClearAudio() | cmd.HangUp():
+                if self._leg is not None:
+                    self._leg.send(command)
+            case cmd.OpenModel():
+                self._open_model()
+            case cmd.CloseModel():
+                if self._model is not None:
+                    self._model.detach()
+                    self._model = None
+            case cmd.InvokeTool():
+                self._invoke(command)
+            case cmd.CancelTool():
+                task = self._tasks.get(command.tool_call_id)
+                if task is not None:
+                    task.cancel()
+            case cmd.Heard() | cmd.Record():
+                pass
+            case _:
+                if self._model is not None:
+                    self._model.send(command)
+
+    def _open_model(self) -> None:
+        self._model = self._ports.open_model(self.feed)
+        self._start(self._model.run(), f"model-{id(self._model)}")
+
+    def _invoke(self, command: cmd.InvokeTool) -> None:
+        self._start(self._run_tool(command), command.tool_call_id)
+
+    async def _run_tool(self, command: cmd.InvokeTool) -> None:
+        self.feed(await self._ports.invoke(command))
+
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        assert self._group is not None, "a call is fed only while it runs"
+        task = self._group.create_task(work, name=f"{self.call_id} {name}")
+        self._tasks[name] = task
+        task.add_done_callback(lambda _: self._tasks.pop(name, None))
+
+    def _rearm(self) -> None:
+        deadline = self.call.deadline
+        if self._timer is not None:
+            if deadline is not None and self._timer.when() == deadline and not self._timer.cancelled():
+                return
+            self._timer.cancel()
+            self._timer = None
+        if deadline is not None and not self._over.is_set():
+            self._timer = asyncio.get_running_loop().call_at(deadline, self._on_deadline)
+
+    def _on_deadline(self) -> None:
+        self._timer = None
+        self.feed(Tick())
+
+    async def _close(self) -> None:
+        """Close both ends; whoever has not ended by then is cancelled."""
+        if self._model is not None:
+            self._model.detach()
+            self._model = None
+        if self._leg is not None:
+            await self._leg.close()
+        if self._tasks:
+            await asyncio.wait(self._tasks.values(), timeout=CLOSE_S)
+        for task in list(self._tasks.values()):
+            task.cancel()
+
+    def _write_end(self) -> None:
+        if self._written:
+            return
+        self._written = True
+        reason = self.call.end_reason if self.call.phase is Phase.ENDED or self._over.is_set() else None
+        now = asyncio.get_running_loop().time()
+        self._ports.book.end((reason or EndReason.STOPPED).value, now)
