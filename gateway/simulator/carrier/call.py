@@ -1,0 +1,220 @@
+"""One live call of the simulated network, from offer to end.
+
+One task follows the TwiML; caller, clock, callbacks and time limit run beside it in the same task group. The
+caller hanging up, REST and the time limit all end or replace what is followed now by `interrupt()`.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import TypeAlias
+
+from gateway.simulator.carrier import twiml
+from gateway.simulator.carrier.caller import ScriptFailed, play_script
+from gateway.simulator.carrier.courier import Courier, duration_fields, http_date
+from gateway.simulator.carrier.facts import CallFacts
+from gateway.simulator.carrier.flow import End, Fetcher, Flow
+from gateway.simulator.carrier.line import PhoneLine
+from gateway.simulator.carrier.parts import NetworkParts
+from gateway.simulator.carrier.plan import Callee, CallPlan, DialOutcome, OutboundRequest
+from gateway.simulator.carrier.report import CallReport
+from gateway.simulator.carrier.script import Script
+from gateway.simulator.carrier.streams import StreamOpener
+
+__all__ = ["LiveCall"]
+
+AMD_S = 3.0
+"""Asynchronous machine detection answers this long after the call does."""
+Follow: TypeAlias = twiml.Document | End
+
+
+class LiveCall:
+    """Run one of `inbound()` and `outbound()`, once."""
+
+    def __init__(self, parts: NetworkParts, facts: CallFacts) -> None:
+        self.facts = facts
+        self.report = CallReport(facts.call_sid)
+        self.created_at = parts.wall()
+        self._parts = parts
+        self._courier = Courier(parts.webhooks, parts.faults, self.report, self._clock)
+        self._line: PhoneLine | None = None
+        self._running: asyncio.Task[Follow | None] | None = None
+        self._then: Follow | None = None
+        self._sequence = 0
+
+    async def inbound(self, plan: CallPlan) -> CallReport:
+        """Ask the Voice URL, answer, follow, end."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._courier.run())
+            fetcher = Fetcher(self._parts.webhooks, self.facts, self.report, plan.fallback_url)
+            first = await fetcher.fetch(0.0, plan.voice_url)
+            if (reason := _rejection(first)) is not None:
+                self._end("busy" if reason == "busy" else "no-answer", "reject")
+            else:
+                self._answer()
+                await self._talk(fetcher, lambda: _already(first), plan.script, plan.dials, plan.time_limit_s)
+            self._status_callback(plan.status_callback, **duration_fields(self.report.duration_s))
+            self._courier.finish()
+        return self.report
+
+    async def outbound(self, request: OutboundRequest, callee: Callee) -> CallReport:
+        """Ring the callee and, when answered, follow the request's TwiML."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._courier.run())
+            self._progress(request, "initiated")
+            if await self._ring(request, callee):
+                self._answer()
+                self._progress(request, "answered")
+                detection = group.create_task(self._detect(request, callee))
+                fetcher = Fetcher(self._parts.webhooks, self.facts, self.report, request.fallback_url)
+                await self._talk(
+                    fetcher, lambda: _begin(request, fetcher), callee.script, callee.dials, request.time_limit_s
+                )
+                detection.cancel()
+            self._progress(request, "completed", **duration_fields(self.report.duration_s))
+            self._courier.finish()
+        return self.report
+
+    def hang_up(self) -> None:
+        """End the call, as REST `Status=completed` does."""
+        self.interrupt(End("rest"))
+
+    def interrupt(self, then: Follow) -> None:
+        """Stop what is followed now and go on with `then`. The end of a call is final."""
+        if isinstance(self._then, End) or self.facts.ended:
+            return
+        self._then = then
+        if isinstance(then, End):
+            self.report.duration_s = self._clock()
+        if self._running is not None and not self._running.cancelling():
+            self._running.cancel()
+
+    def _clock(self) -> float:
+        return self._line.clock() if self._line is not None else 0.0
+
+    def _answer(self) -> None:
+        self.facts.status = "in-progress"
+        self._line = PhoneLine(self.report)
+
+    async def _talk(
+        self,
+        fetcher: Fetcher,
+        begin: Callable[[], Coroutine[None, None, Follow]],
+        script: Script,
+        dials: Sequence[DialOutcome],
+        limit_s: float,
+    ) -> None:
+        line = self._line
+        assert line is not None
+        streams = StreamOpener(self._parts, self.facts, self._courier, self.report)
+        flow = Flow(line, fetcher, streams, self.report, dials)
+        async with asyncio.TaskGroup() as group:
+            beside = [
+                group.create_task(line.run()),
+                group.create_task(self._caller(script, line)),
+                group.create_task(self._limit(limit_s)),
+            ]
+            end = await self._follow(flow, begin)
+            for task in beside:
+                task.cancel()
+        self._end("completed", end.by)
+
+    async def _follow(self, flow: Flow, begin: Callable[[], Coroutine[None, None, Follow]]) -> End:
+        then = await self._step(begin) or End("end_of_twiml")
+        while isinstance(document := then, twiml.Document):
+            then = await self._step(partial(flow.perform, document)) or End("end_of_twiml")
+        if document.by == "application_error":
+            await self._step(flow.apologise)
+        return document
+
+    async def _step(self, work: Callable[[], Coroutine[None, None, Follow | None]]) -> Follow | None:
+        """Do `work` unless interrupted; return what comes next."""
+        if self._then is None:
+            async with asyncio.TaskGroup() as group:
+                self._running = group.create_task(work())
+            running, self._running = self._running, None
+            if not running.cancelled() and self._then is None:
+                return running.result()
+        then = self._then
+        if isinstance(then, twiml.Document):
+            self._then = None
+        return then
+
+    async def _caller(self, script: Script, line: PhoneLine) -> None:
+        try:
+            await play_script(script, line)
+        except ScriptFailed as error:
+            self.report.script_error = str(error)
+        self.interrupt(End("caller"))
+
+    async def _limit(self, limit_s: float) -> None:
+        await asyncio.sleep(limit_s)
+        self.interrupt(End("time_limit"))
+
+    async def _ring(self, request: OutboundRequest, callee: Callee) -> bool:
+        if callee.outcome == "failed":
+            self._end("failed", "not_answered")
+            return False
+        self._progress(request, "ringing")
+        no_answer = callee.outcome == "no-answer" or callee.ring_s > request.timeout_s
+        ring_s = request.timeout_s if no_answer else callee.ring_s
+        if isinstance(await self._step(lambda: _wait(ring_s)), End):
+            self._end("canceled", "rest")
+            return False
+        if no_answer or callee.outcome == "busy":
+            self._end("no-answer" if no_answer else "busy", "not_answered")
+            return False
+        return True
+
+    async def _detect(self, request: OutboundRequest, callee: Callee) -> None:
+        await asyncio.sleep(AMD_S)
+        verdict = {"AnsweredBy": callee.answered_by, "MachineDetectionDuration": str(round(AMD_S * 1000))}
+        facts = self.facts
+        self._courier.post(
+            request.amd_callback, {"CallSid": facts.call_sid, "AccountSid": facts.account_sid, **verdict}
+        )
+
+    def _end(self, outcome: str, by: str) -> None:
+        self.facts.status = self.report.outcome = outcome
+        self.report.ended_by = by
+        if not isinstance(self._then, End):
+            self.report.duration_s = self._clock()
+
+    def _progress(self, request: OutboundRequest, event: str, **more: str) -> None:
+        if event in ("initiated", "ringing"):
+            self.facts.status = event
+        if event in request.status_events:
+            self._status_callback(request.status_callback, **more)
+
+    def _status_callback(self, url: str | None, **more: str) -> None:
+        """Sequence numbers count the callbacks sent, from 0 (Twilio, *StatusCallback*, `SequenceNumber`)."""
+        form = self.facts.form(
+            CallbackSource="call-progress-events",
+            SequenceNumber=str(self._sequence),
+            Timestamp=http_date(self._parts.wall()),
+            **more,
+        )
+        self._sequence += 1
+        self._courier.post_status(url, form)
+
+
+def _rejection(first: Follow) -> str | None:
+    match first:
+        case twiml.Document(verbs=[twiml.Reject() as reject, *_]):
+            return reject.reason
+        case _:
+            return None
+
+
+async def _already(first: Follow) -> Follow:
+    return first
+
+
+async def _begin(request: OutboundRequest, fetcher: Fetcher) -> Follow:
+    if request.url is not None:
+        return await fetcher.fetch(0.0, request.url, request.method)
+    return fetcher.inline(request.twiml or "")
+
+
+async def _wait(seconds: float) -> None:
+    await asyncio.sleep(seconds)

@@ -1,0 +1,229 @@
+"""Follows TwiML, verb by verb (Twilio, TwiML for Programmable Voice).
+
+A verb ends in one of three ways: the next verb runs (None), another document takes over, or the call ends.
+`<Connect>` blocks until its socket closes; then the next verb runs, else `action` is fetched, else the call ends.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias, assert_never
+
+from gateway.simulator.carrier import twiml
+from gateway.simulator.carrier.facts import CallFacts
+from gateway.simulator.carrier.line import PhoneLine
+from gateway.simulator.carrier.plan import DialOutcome
+from gateway.simulator.carrier.report import CallReport, Event, Spoken
+from gateway.simulator.carrier.streams import StreamOpener
+from gateway.simulator.carrier.webhooks import WebhookFailed, Webhooks
+
+__all__ = ["APOLOGY", "End", "Fetcher", "Flow", "Next"]
+
+APOLOGY = "We are sorry, an application error has occurred. Goodbye."
+MAX_DOCUMENTS = 100
+SECONDS_PER_CHARACTER = 0.065
+"""About 150 words a minute."""
+UNFETCHED_PLAY_S = 2.0
+
+
+@dataclass(slots=True, frozen=True)
+class End:
+    """The call is over."""
+
+    by: str
+
+
+Next: TypeAlias = twiml.Document | End | None
+
+
+class Fetcher:
+    """Gets TwiML documents, with the fallback URL."""
+
+    def __init__(self, webhooks: Webhooks, facts: CallFacts, report: CallReport, fallback_url: str | None) -> None:
+        self._webhooks = webhooks
+        self._facts = facts
+        self._report = report
+        self._fallback_url = fallback_url
+        self._fetched = 0
+
+    async def fetch(self, at_s: float, url: str, method: str = "POST", **fields: str) -> twiml.Document | End:
+        """Return the document at `url`, else the fallback's, else an apology that ends the call."""
+        self._fetched += 1
+        if self._fetched > MAX_DOCUMENTS:
+            return End("redirect_limit")
+        try:
+            return await self._one(at_s, url, method, self._facts.form(**fields))
+        except (WebhookFailed, twiml.TwimlError) as error:
+            self._report.warn(at_s, error.code, str(error))
+            failed = {"ErrorCode": str(error.code), "ErrorUrl": url, **fields}
+        if self._fallback_url:
+            try:
+                return await self._one(at_s, self._fallback_url, "POST", self._facts.form(**failed))
+            except (WebhookFailed, twiml.TwimlError) as error:
+                self._report.warn(at_s, error.code, str(error))
+        return End("application_error")
+
+    def inline(self, text: str) -> twiml.Document | End:
+        """Return the document given as text by REST."""
+        try:
+            return twiml.parse_twiml(text.encode())
+        except twiml.TwimlError as error:
+            self._report.warn(0.0, error.code, str(error))
+            return End("application_error")
+
+    async def _one(self, at_s: float, url: str, method: str, form: Mapping[str, str]) -> twiml.Document:
+        try:
+            reply = await self._webhooks.send(url, form, method)
+        except WebhookFailed as error:
+            self._report.webhooks.append(Event(at_s, "twiml", str(error)))
+            raise
+        self._report.webhooks.append(Event(at_s, "twiml", str(reply.status)))
+        kind = reply.content_type.partition(";")[0].strip().lower()
+        if reply.status == 204:
+            return twiml.Document((), url)
+        if kind == "text/plain":
+            return twiml.Document([twiml.Say(reply.body[: twiml.MAX_BYTES].decode("utf-8", "replace"))], url)
+        if kind not in ("text/xml", "application/xml", "text/html"):
+            raise twiml.TwimlError(12300, f"content type {kind[:60] or 'missing'} is not TwiML")
+        return twiml.parse_twiml(reply.body, url)
+
+
+class Flow:
+    """Carries out documents on a line; `perform()` one after the other."""
+
+    def __init__(
+        self,
+        line: PhoneLine,
+        fetcher: Fetcher,
+        streams: StreamOpener,
+        report: CallReport,
+        dials: Sequence[DialOutcome],
+    ) -> None:
+        self._line = line
+        self._fetcher = fetcher
+        self._streams = streams
+        self._report = report
+        self._dials = list(dials)
+
+    async def perform(self, document: twiml.Document) -> twiml.Document | End:
+        """Run the verbs of a document; return what comes after it."""
+        for number, verb in enumerate(document.verbs, 1):
+            last = number == len(document.verbs)
+            self._report.verbs.append(Event(self._line.clock(), type(verb).__name__, _detail(verb)))
+            if (then := await self._verb(verb, last)) is not None:
+                return then
+        return End("end_of_twiml")
+
+    async def apologise(self) -> None:
+        """Say what Twilio says when the application fails."""
+        await self._say(APOLOGY)
+
+    async def _verb(self, verb: twiml.Verb, last: bool) -> Next:  # noqa: PLR0911, C901 - one return a verb
+        match verb:
+            case twiml.Say():
+                await self._say(verb.text)
+            case twiml.Pause():
+                await asyncio.sleep(verb.seconds)
+            case twiml.Play():
+                await asyncio.sleep(_play_s(verb))
+            case twiml.Hangup():
+                return End("twiml")
+            case twiml.Reject():
+                return End("reject")
+            case twiml.Redirect():
+                return await self._fetch(verb.url, verb.method)
+            case twiml.Dial():
+                return await self._dial(verb)
+            case twiml.Connect():
+                return await self._connect(verb, last)
+            case twiml.Gather():
+                return await self._gather(verb)
+            case twiml.Unknown():
+                self._report.warn(self._line.clock(), 12200, f"<{verb.tag}> is not known here and was skipped")
+            case _:
+                assert_never(verb)
+        return None
+
+    async def _fetch(self, url: str, method: str, **fields: str) -> twiml.Document | End:
+        return await self._fetcher.fetch(self._line.clock(), url, method, **fields)
+
+    async def _say(self, text: str) -> None:
+        start = self._line.clock()
+        self._line.announcing = True
+        try:
+            await asyncio.sleep(len(text) * SECONDS_PER_CHARACTER)
+        finally:
+            self._line.announcing = False
+            self._report.spoken.append(Spoken(start, self._line.clock(), text))
+
+    async def _connect(self, verb: twiml.Connect, last: bool) -> Next:
+        await self._streams.run(verb.stream, self._line)
+        if not last:
+            return None
+        if verb.action:
+            return await self._fetch(verb.action, verb.method)
+        return End("end_of_twiml")
+
+    async def _dial(self, verb: twiml.Dial) -> Next:
+        outcome = self._dials.pop(0) if self._dials else DialOutcome()
+        fields = {"DialCallStatus": outcome.status, "DialCallSid": self._streams.new_sid("CA")}
+        if outcome.status == "no-answer" or outcome.ring_s >= verb.timeout_s:
+            fields["DialCallStatus"] = "no-answer"
+            await asyncio.sleep(verb.timeout_s)
+        else:
+            await asyncio.sleep(outcome.ring_s)
+        if fields["DialCallStatus"] == "answered":
+            talk_s = min(outcome.talk_s, verb.time_limit_s)
+            await asyncio.sleep(talk_s)
+            fields |= {"DialCallStatus": "completed", "DialCallDuration": str(round(talk_s)), "DialBridged": "true"}
+        self._report.verbs.append(Event(self._line.clock(), "DialEnded", fields["DialCallStatus"]))
+        return await self._fetch(verb.action, verb.method, **fields) if verb.action else None
+
+    async def _gather(self, verb: twiml.Gather) -> Next:
+        keys: asyncio.Queue[str] = asyncio.Queue()
+        self._line.pressed = keys.put_nowait
+        try:
+            digits = await self._collect(verb, keys)
+        finally:
+            self._line.pressed = None
+        return await self._fetch(verb.action, verb.method, Digits=digits) if digits else None
+
+    async def _collect(self, verb: twiml.Gather, keys: "asyncio.Queue[str]") -> str:
+        for prompt in verb.prompts:
+            # Any key stops the prompts; here it takes effect at the end of the one being played.
+            if keys.empty():
+                await self._verb(prompt, last=False)
+        digits = ""
+        while verb.num_digits is None or len(digits) < verb.num_digits:
+            try:
+                async with asyncio.timeout(verb.timeout_s):
+                    key = await keys.get()
+            except TimeoutError:
+                break
+            if key == verb.finish_on_key:
+                break
+            digits += key
+        return digits
+
+
+def _play_s(verb: twiml.Play) -> float:
+    if not verb.digits:
+        return UNFETCHED_PLAY_S
+    return sum({"w": 0.5, "W": 1.0}.get(key, 0.2) for key in verb.digits)
+
+
+def _detail(verb: twiml.Verb) -> str:
+    """Name what a verb does, without numbers or secrets."""
+    match verb:
+        case twiml.Play():
+            return f"digits {verb.digits}" if verb.digits else verb.url
+        case twiml.Connect():
+            return verb.stream.url
+        case twiml.Redirect():
+            return verb.url
+        case twiml.Reject():
+            return verb.reason
+        case twiml.Unknown():
+            return verb.tag
+        case _:
+            return ""

@@ -1,0 +1,86 @@
+"""A telephone network that behaves like Twilio towards an application.
+
+`TwilioNetwork` places calls by plan; the REST stand-in (`rest.py`) lets the application place and change them.
+Nothing of the gateway is used: what an application sees here is what Twilio documents.
+"""
+
+import asyncio
+import random
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+import httpx2
+
+from gateway.simulator.carrier.call import LiveCall
+from gateway.simulator.carrier.facts import CallFacts, new_sid
+from gateway.simulator.carrier.parts import Connector, NetworkParts
+from gateway.simulator.carrier.plan import CallbackFaults, CallPlan, LineModel, OutboundRequest
+from gateway.simulator.carrier.report import CallReport
+from gateway.simulator.carrier.webhooks import Router, Webhooks
+
+__all__ = ["TwilioNetwork"]
+
+KEEP_CALLS = 2000
+"""Ended calls that can still be asked for by REST; the oldest are forgotten first."""
+
+
+class TwilioNetwork:
+    """One account. Create inside a running event loop; `http` and `connect` stay the caller's to close."""
+
+    def __init__(
+        self,
+        account_sid: str,
+        auth_token: str,
+        http: httpx2.AsyncClient,
+        connect: Connector,
+        *,
+        route: Mapping[str, str] | None = None,
+        line: LineModel | None = None,
+        faults: CallbackFaults | None = None,
+        seed: int | None = None,
+        epoch: datetime | None = None,
+    ) -> None:
+        """`route` maps a public origin (https://gw.example.com) to where it really listens (http://127.0.0.1:8080).
+
+        With a `seed` and an `epoch` (the time of day now) two runs on a virtual clock are identical.
+        """
+        started = asyncio.get_running_loop().time()
+        base = epoch or datetime.now(UTC)
+        self.account_sid = account_sid
+        self.auth_token = auth_token
+        self.calls: dict[str, LiveCall] = {}
+        self._rng = random.Random(seed)
+        self._parts = NetworkParts(
+            webhooks=Webhooks(http, auth_token, Router(route or {}), self._rng),
+            router=Router(route or {}),
+            connect=connect,
+            line=line or LineModel(),
+            faults=faults or CallbackFaults(),
+            rng=self._rng,
+            wall=lambda: base + timedelta(seconds=asyncio.get_running_loop().time() - started),
+        )
+
+    async def call(self, plan: CallPlan) -> CallReport:
+        """Have somebody call a number, and return when the call is over. Never raises for what the application did."""
+        facts = self._facts(plan.to, plan.from_, "inbound", "ringing", plan.caller_fields)
+        return await self._register(facts).inbound(plan)
+
+    def queue(self, request: OutboundRequest) -> LiveCall:
+        """Register a call asked for by REST; the caller then runs its `outbound()`."""
+        return self._register(self._facts(request.to, request.from_, "outbound-api", "queued", {}))
+
+    def wall(self) -> datetime:
+        """Return the network's time of day."""
+        return self._parts.wall()
+
+    def _facts(self, to: str, from_: str, direction: str, status: str, caller_fields: Mapping[str, str]) -> CallFacts:
+        sid = new_sid("CA", self._rng)
+        return CallFacts(sid, self.account_sid, to, from_, direction, status, caller_fields)
+
+    def _register(self, facts: CallFacts) -> LiveCall:
+        if len(self.calls) >= KEEP_CALLS:
+            ended = next((sid for sid, call in self.calls.items() if call.facts.ended), None)
+            if ended is not None:
+                del self.calls[ended]
+        call = self.calls[facts.call_sid] = LiveCall(self._parts, facts)
+        return call

@@ -1,0 +1,213 @@
+"""What a simulated call was like, from the caller's ear.
+
+All times are seconds since the call was answered, on one clock for both directions.
+"""
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from gateway.simulator.carrier.tones import FRAME_BYTES, FRAME_S, RATE_BYTES, SILENCE
+
+__all__ = ["CallReport", "ClockQuality", "Event", "MediaLog", "Segment", "Spoken", "heard_prefix_ms"]
+
+UNDERRUN_S = 0.3
+"""A gap in the agent's audio shorter than this is a stutter; a longer one is a turn."""
+RELIABLE_WORST_S = 0.1
+RELIABLE_LATE_SHARE = 0.01
+
+
+@dataclass(slots=True, frozen=True)
+class Event:
+    """Something that happened, with a name: a verb, a mark, a warning, a webhook."""
+
+    at_s: float
+    name: str
+    detail: str = ""
+
+
+@dataclass(slots=True, frozen=True)
+class Spoken:
+    """A text the network itself said (`<Say>`)."""
+
+    start_s: float
+    end_s: float
+    text: str
+
+
+@dataclass(slots=True)
+class Segment:
+    """Audio without a gap."""
+
+    start_s: float
+    audio: bytearray = field(default_factory=bytearray)
+
+    @property
+    def end_s(self) -> float:
+        return self.start_s + len(self.audio) / RATE_BYTES
+
+
+@dataclass(slots=True)
+class MediaLog:
+    """Both directions of the call's audio and all that steered it."""
+
+    heard: list[Segment] = field(default_factory=list)
+    said: list[Segment] = field(default_factory=list)
+    marks: list[Event] = field(default_factory=list)
+    """Echoes sent; `detail` is `played` or `cleared`."""
+    clears: list[Event] = field(default_factory=list)
+    """`detail` is the milliseconds of queued audio dropped."""
+    frames_sent: int = 0
+    frames_dropped: int = 0
+    """Caller frames not sent because the gateway did not read for ten seconds."""
+    messages_received: int = 0
+    audio_received_bytes: int = 0
+    audio_discarded_bytes: int = 0
+    """Beyond ten minutes of queue."""
+
+    @property
+    def first_audio_s(self) -> float | None:
+        """When the caller first heard the agent."""
+        return self.heard[0].start_s if self.heard else None
+
+    @property
+    def underruns(self) -> int:
+        """How often the agent's speech stuttered."""
+        return sum(after.start_s - before.end_s < UNDERRUN_S for before, after in pairwise(self.heard))
+
+    def played_bytes(self) -> bytes:
+        """Return the agent's audio that was played, without the silences between."""
+        return b"".join(bytes(segment.audio) for segment in self.heard)
+
+
+@dataclass(slots=True)
+class ClockQuality:
+    """How well this process kept its own 20 ms clock; latency figures are worth no more than that."""
+
+    frames: int = 0
+    late_frames: int = 0
+    """More than one frame late."""
+    worst_s: float = 0.0
+
+    def observe(self, lateness_s: float) -> None:
+        self.frames += 1
+        self.late_frames += lateness_s > FRAME_S
+        self.worst_s = max(self.worst_s, lateness_s)
+
+    @property
+    def is_reliable(self) -> bool:
+        return self.worst_s <= RELIABLE_WORST_S and self.late_frames <= self.frames * RELIABLE_LATE_SHARE
+
+
+@dataclass(slots=True)
+class CallReport:
+    """One call, from offer to end."""
+
+    call_sid: str
+    outcome: str = "failed"
+    """Twilio's final call status: completed, busy, no-answer, failed or canceled."""
+    ended_by: str = ""
+    """caller, twiml, end_of_twiml, rest, time_limit, application_error, redirect_limit, reject, not_answered."""
+    duration_s: float = 0.0
+    """Answer to end."""
+    verbs: list[Event] = field(default_factory=list)
+    spoken: list[Spoken] = field(default_factory=list)
+    webhooks: list[Event] = field(default_factory=list)
+    """Requests made: `name` is the path, `detail` the status or the failure."""
+    warnings: list[Event] = field(default_factory=list)
+    """Twilio's error codes. Twilio itself tells 31931 and 31951 once a stream; here every one is kept, to 200."""
+    script_error: str | None = None
+    """The step of the caller's script that could not be done, if any."""
+    media: MediaLog = field(default_factory=MediaLog)
+    clock: ClockQuality = field(default_factory=ClockQuality)
+
+    @property
+    def measurement_is_reliable(self) -> bool:
+        return self.clock.is_reliable
+
+    @property
+    def says_heard(self) -> list[str]:
+        return [spoken.text for spoken in self.spoken]
+
+    def warn(self, at_s: float, code: int, text: str) -> None:
+        if len(self.warnings) < 200:
+            self.warnings.append(Event(at_s, str(code), text))
+
+    def heard_bytes(self) -> bytes:
+        """Return what the caller heard, mu-law, without a gap from the answer to the end."""
+        return _continuous(self.media.heard, self.duration_s)
+
+    def said_bytes(self) -> bytes:
+        """Return what the caller said, on the same clock and as long as `heard_bytes()`."""
+        return _continuous(self.media.said, self.duration_s)
+
+    def two_channels(self) -> bytes:
+        """Return mu-law samples interleaved: caller left, agent right."""
+        left, right = self.said_bytes(), self.heard_bytes()
+        both = bytearray(2 * max(len(left), len(right)))
+        both[0::2] = left.ljust(len(both) // 2, bytes([SILENCE]))
+        both[1::2] = right.ljust(len(both) // 2, bytes([SILENCE]))
+        return bytes(both)
+
+    def silences(self, longer_than_s: float = 2.0) -> list[tuple[float, float]]:
+        """Return (start, end) of every time in which neither side nor the network made a sound."""
+        busy = [(segment.start_s, segment.end_s) for segment in (*self.media.heard, *self.media.said)]
+        busy += [(spoken.start_s, spoken.end_s) for spoken in self.spoken]
+        found, reached = [], 0.0
+        for start, end in [*sorted(busy), (self.duration_s, self.duration_s)]:
+            if start - reached > longer_than_s:
+                found.append((reached, start))
+            reached = max(reached, end)
+        return found
+
+
+def heard_prefix_ms(item_audio: bytes, heard: bytes) -> int | None:
+    """Return how many ms of an item's exact bytes the caller heard, or None when it was not heard at all.
+
+    Silence put into `heard` by an underrun is skipped. Silence inside the item at the cut cannot be told
+    from silence on the line: give `MediaLog.played_bytes()` as `heard` for an exact figure.
+    """
+    lead = len(item_audio) - len(item_audio.lstrip(bytes([SILENCE])))
+    seed = item_audio[lead : lead + FRAME_BYTES]
+    best, at = 0, -1
+    for size in (len(seed), 80, 40) if seed else ():
+        at = heard.find(seed[:size])
+        while at >= 0:
+            best = max(best, _matching(item_audio, lead, heard, at))
+            at = heard.find(seed[:size], at + 1)
+        if best:
+            break
+    return best * 1000 // RATE_BYTES if best else None
+
+
+def _matching(item: bytes, done: int, heard: bytes, at: int) -> int:
+    while done < len(item) and at < len(heard):
+        size = _common(item, done, heard, at)
+        done, at = done + size, at + size
+        skip = at
+        while skip < len(heard) and heard[skip] == SILENCE:
+            skip += 1
+        # Only a gap that is followed by the item's next bytes belongs to it.
+        if skip == at or not _common(item, done, heard, skip) >= min(40, len(item) - done, len(heard) - skip) > 0:
+            return done
+        at = skip
+    return done
+
+
+def _common(left: bytes, i: int, right: bytes, j: int) -> int:
+    size = min(len(left) - i, len(right) - j)
+    low, step = 0, 4096
+    while low < size and left[i + low : i + low + step] == right[j + low : j + low + step][: size - low]:
+        low += step
+    while low < size and left[i + low] == right[j + low]:
+        low += 1
+    return min(low, size)
+
+
+def _continuous(segments: list[Segment], duration_s: float) -> bytes:
+    total = round(duration_s * RATE_BYTES)
+    track = bytearray([SILENCE]) * total
+    for segment in segments:
+        start = round(segment.start_s * RATE_BYTES)
+        end = min(start + len(segment.audio), total)
+        track[start:end] = segment.audio[: max(0, end - start)]
+    return bytes(track)
