@@ -1,10 +1,12 @@
 """eSpeak NG through ctypes: the library and its data come in the `espeakng-loader` wheel.
 
-The library keeps one synthesiser in global variables and is not re-entrant: one `Espeak` a process, used from one
-thread. Reference: eSpeak NG, `speak_lib.h`.
+The library keeps one synthesiser in global variables and is not re-entrant, hence the lock: it is the process's, as
+the library is. Reference: eSpeak NG, `speak_lib.h`.
 """
 
 import ctypes
+import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ import numpy as np
 from gateway.errors import ConfigError
 from gateway.simulator.local.audio import Samples
 
-__all__ = ["Espeak"]
+__all__ = ["Espeak", "Manner"]
 
 SYNCHRONOUS = 2
 DONT_EXIT = 0x8000
@@ -20,12 +22,35 @@ UTF8 = 1
 RATE, PITCH, PITCH_RANGE, WORD_GAP = 1, 3, 4, 7
 POS_CHARACTER = 1
 MAX_SECONDS = 120
+LIBRARY_LOCK = threading.Lock()
 
 CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 
 
+@dataclass(slots=True, frozen=True)
+class Manner:
+    """How to say it."""
+
+    voice: str
+    """Language and variant, as in "en-us+f2"."""
+    words_per_minute: int = 140
+    pitch: int = 50
+    """0 to 100, as is the range."""
+    pitch_range: int = 80
+    word_gap: int = 2
+    """Silence between words, in 10 ms."""
+
+    def parameters(self) -> tuple[tuple[int, int], ...]:
+        return (
+            (RATE, self.words_per_minute),
+            (PITCH, self.pitch),
+            (PITCH_RANGE, self.pitch_range),
+            (WORD_GAP, self.word_gap),
+        )
+
+
 class Espeak:
-    """One synthesiser; `say` must always be called from the same thread."""
+    """One synthesiser. `say` blocks, and waits for its turn when another is speaking."""
 
     def __init__(self, library: Path, data: Path) -> None:
         """Raises ConfigError when the library cannot be loaded or finds no data."""
@@ -38,35 +63,28 @@ class Espeak:
             ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint, ctypes.c_int,
             ctypes.c_uint, ctypes.c_uint, ctypes.c_void_p, ctypes.c_void_p,
         ]  # fmt: skip
-        self._chunks: list[Samples] = []
-        self._samples = 0
-        # The library keeps the pointer; ours must live as long.
-        self._callback = CALLBACK(self._receive)
-        self.sample_hz = int(self._lib.espeak_Initialize(SYNCHRONOUS, 0, str(data).encode(), DONT_EXIT))
+        with LIBRARY_LOCK:
+            self.sample_hz = int(self._lib.espeak_Initialize(SYNCHRONOUS, 0, str(data).encode(), DONT_EXIT))
         if self.sample_hz <= 0:
             raise ConfigError(f"eSpeak NG finds no voice data in {data}")
-        self._lib.espeak_SetSynthCallback(self._callback)
 
-    def say(
-        self, text: str, *, voice: str, words_per_minute: int, pitch: int, pitch_range: int = 50, word_gap: int = 0
-    ) -> Samples:
-        """Return the speech at `sample_hz`. Pitch and its range are 0 to 100, the word gap is in 10 ms."""
-        self._chunks, self._samples = [], 0
-        if self._lib.espeak_SetVoiceByName(voice.encode()) != 0:
-            raise ConfigError(f"eSpeak NG has no voice {voice!r}")
-        for parameter, value in (
-            (RATE, words_per_minute),
-            (PITCH, pitch),
-            (PITCH_RANGE, pitch_range),
-            (WORD_GAP, word_gap),
-        ):
-            self._lib.espeak_SetParameter(parameter, value, 0)
-        encoded = text.encode() + b"\0"
-        self._lib.espeak_Synth(encoded, len(encoded), 0, POS_CHARACTER, 0, UTF8, None, None)
-        return np.concatenate(self._chunks) if self._chunks else np.zeros(0, dtype=np.float32)
+    def say(self, text: str, manner: Manner) -> Samples:
+        """Return the speech at `sample_hz`, at most 120 s of it. Raises ConfigError when there is no such voice."""
+        chunks: list[Samples] = []
+        limit = MAX_SECONDS * self.sample_hz
 
-    def _receive(self, wave: "ctypes._Pointer[ctypes.c_short]", count: int, _events: int | None) -> int:
-        if wave and count > 0:
-            self._chunks.append(np.ctypeslib.as_array(wave, shape=(count,)).astype(np.float32) / np.float32(32768))
-            self._samples += count
-        return int(self._samples > MAX_SECONDS * self.sample_hz)
+        def receive(wave: "ctypes._Pointer[ctypes.c_short]", count: int, _events: int | None) -> int:
+            if wave and count > 0:
+                chunks.append(np.ctypeslib.as_array(wave, shape=(count,)).astype(np.float32) / np.float32(32768))
+            return int(sum(chunk.size for chunk in chunks) > limit)
+
+        callback = CALLBACK(receive)
+        encoded = text.replace("\0", " ").encode(errors="replace") + b"\0"
+        with LIBRARY_LOCK:
+            self._lib.espeak_SetSynthCallback(callback)
+            if self._lib.espeak_SetVoiceByName(manner.voice.encode()) != 0:
+                raise ConfigError(f"eSpeak NG has no voice {manner.voice!r}")
+            for parameter, value in manner.parameters():
+                self._lib.espeak_SetParameter(parameter, value, 0)
+            self._lib.espeak_Synth(encoded, len(encoded), 0, POS_CHARACTER, 0, UTF8, None, None)
+        return np.concatenate(chunks) if chunks else np.zeros(0, dtype=np.float32)
