@@ -1,0 +1,1 @@
+"""Function calls of the model, carried out: argument checks, signed business webhooks, the address guard."""

@@ -1,0 +1,300 @@
+"""Calls business webhooks: one signed POST per function call of the model, and an answer for the model in any case.
+
+Signing is Standard Webhooks (standardwebhooks.com); the envelope is ours and is described in `README.md` beside this
+file. A request is repeated only when its connection could not be made, so not one byte of it was sent.
+"""
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+
+import httpx2
+from pydantic import SecretStr
+from standardwebhooks import Webhook
+
+from gateway.agents import Tool, resolve_secret
+from gateway.errors import ConfigError, ToolError
+from gateway.tools.catalogue import parse_json
+from gateway.tools.netguard import GuardedTransport, NetGuard
+
+__all__ = ["CallFacts", "ToolOutcome", "ToolRequest", "WebhookInvoker", "sign", "signing_keys"]
+
+API_VERSION = "1"
+CONNECT_S = 1.0
+CONNECT_RETRY_PAUSE_S = 0.1
+MAX_RESPONSE_BYTES = 256 * 1024
+MAX_ERROR_CHARS = 1000
+"""Longest error text of a business that is passed on to the model."""
+USER_AGENT = "voice-agent-gateway"
+
+
+@dataclass(slots=True, frozen=True)
+class CallFacts:
+    """What a webhook is told about the telephone call."""
+
+    call_id: str
+    agent: str
+    direction: str
+    """inbound or outbound."""
+    from_number: str
+    to_number: str
+    metadata: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(slots=True, frozen=True)
+class ToolRequest:
+    """One function call to carry out; `arguments` have been checked by the catalogue."""
+
+    call: CallFacts
+    tool: Tool
+    tool_call_id: str
+    arguments: Mapping[str, object]
+
+
+@dataclass(slots=True, frozen=True)
+class ToolOutcome:
+    """How it went."""
+
+    ok: bool
+    output: str
+    """JSON text for the model: the result, or {"error": {"message": …}} it can talk about."""
+    detail: str
+    """For the journal: what happened, without secrets and content."""
+    elapsed_ms: int
+
+
+class WebhookInvoker:
+    """Invokes webhooks for all calls of the process. Use as an async context manager; owns the HTTP client."""
+
+    def __init__(self, guard: NetGuard, *, default_secret: SecretStr | None = None, max_connections: int = 100) -> None:
+        """`default_secret` signs for tools that name no secret of their own (`GATEWAY_WEBHOOK_SECRET`)."""
+        self._default_secret = default_secret
+        self._client = httpx2.AsyncClient(
+            transport=GuardedTransport(guard, max_connections=max_connections),
+            trust_env=False,
+            follow_redirects=False,  # a redirect would carry the signed request to an address nobody configured
+            cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),  # one caller's session is not another's
+        )
+
+    async def __aenter__(self) -> "WebhookInvoker":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections; calls in flight fail. Safe to call twice."""
+        await self._client.aclose()
+
+    async def invoke(self, request: ToolRequest) -> ToolOutcome:
+        """Carry out one function call. Takes at most the tool's `timeout_s`; raises nothing but cancellation."""
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        deadline = begun + request.tool.timeout_s
+        try:
+            async with asyncio.timeout_at(deadline):
+                output, detail = await self._attempts(request, deadline)
+            ok = True
+        except TimeoutError:
+            ok, detail = False, f"no answer within {request.tool.timeout_s:g} s"
+            output = _error("the system did not answer in time")
+        except ToolError as error:
+            ok, detail = False, error.code or "failed"
+            output = _error(str(error))
+        return ToolOutcome(ok, output, detail, round((loop.time() - begun) * 1000))
+
+    async def _attempts(self, request: ToolRequest, deadline: float) -> tuple[str, str]:
+        try:
+            return await self._attempt(request, deadline, 1)
+        except (httpx2.ConnectError, httpx2.ConnectTimeout):
+            await asyncio.sleep(CONNECT_RETRY_PAUSE_S)
+        try:
+            return await self._attempt(request, deadline, 2)
+        except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+            code = f"not connected, tried twice: {_cause(error)}"
+            raise ToolError("the system cannot be reached", code=code) from None
+
+    async def _attempt(self, request: ToolRequest, deadline: float, attempt: int) -> tuple[str, str]:
+        left_s = max(deadline - asyncio.get_running_loop().time(), 0.001)
+        body = _envelope(request, attempt, left_s)
+        headers = {
+            **request.tool.headers,
+            **sign(self._keys(request.tool), _message_id(request), body),
+            "content-type": "application/json",
+            "accept": "application/json",
+            "accept-encoding": "identity",  # a small compressed answer can unfold to any size
+            "user-agent": USER_AGENT,
+            "idempotency-key": f"{request.call.call_id}:{request.tool_call_id}",
+        }
+        patience = httpx2.Timeout(left_s, connect=min(CONNECT_S, left_s))
+        try:
+            async with self._client.stream(
+                "POST", request.tool.url, content=body, headers=headers, timeout=patience
+            ) as response:
+                return await _answer(response)
+        except (httpx2.ConnectError, httpx2.ConnectTimeout):
+            raise
+        except httpx2.TimeoutException:
+            raise TimeoutError from None
+        except httpx2.HTTPError as error:
+            code = f"connection failed: {_cause(error)}"
+            raise ToolError("the system broke off the connection", code=code) from None
+        except (httpx2.InvalidURL, UnicodeError):
+            raise ToolError("the system is not set up correctly", permanent=True, code="unusable URL") from None
+        except ToolError as error:
+            if error.code:
+                raise
+            # The guard's reason is for the operator; the model could only read it out.
+            raise ToolError("the system is not set up correctly", permanent=True, code=f"refused: {error}") from None
+
+    def _keys(self, tool: Tool) -> list[Webhook]:
+        try:
+            secret = resolve_secret(tool.secret) if tool.secret is not None else self._default_secret
+            if secret is None:
+                raise ConfigError("no signing secret; set the tool's secret or GATEWAY_WEBHOOK_SECRET")
+            return signing_keys(secret)
+        except ConfigError as error:
+            raise ToolError("the system is not set up correctly", permanent=True, code=str(error)) from None
+
+
+def signing_keys(secret: SecretStr) -> list[Webhook]:
+    """Return the keys in a secret: `whsec_` and base64, or raw text; two, separated by blanks, while rotating.
+
+    Raises `ConfigError` when a `whsec_` secret is not base64.
+    """
+    keys = []
+    for part in secret.get_secret_value().split():
+        raw = part.encode()
+        if part.startswith("whsec_"):
+            try:
+                encoded = part.removeprefix("whsec_")
+                raw = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
+            except binascii.Error:
+                raise ConfigError("the signing secret begins with whsec_ but is not base64 after that") from None
+        if not raw:
+            raise ConfigError("the signing secret is empty")
+        keys.append(Webhook(raw))
+    if not keys:
+        raise ConfigError("the signing secret is empty")
+    return keys
+
+
+def sign(keys: list[Webhook], message_id: str, body: str) -> dict[str, str]:
+    """Return the three headers of Standard Webhooks; one signature per key, so that receivers can rotate."""
+    now = datetime.now(UTC)
+    return {
+        "webhook-id": message_id,
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": " ".join(key.sign(message_id, now, body) for key in keys),
+    }
+
+
+def _message_id(request: ToolRequest) -> str:
+    """Return the id that every repetition of this request carries; derived, so that a replayed call repeats it."""
+    digest = hashlib.sha256(f"{request.call.call_id}:{request.tool_call_id}".encode()).hexdigest()
+    return f"msg_{digest[:32]}"
+
+
+def _envelope(request: ToolRequest, attempt: int, left_s: float) -> str:
+    call = request.call
+    return json.dumps(
+        {
+            "type": "tool.call",
+            "id": _message_id(request),
+            "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "api_version": API_VERSION,
+            "data": {
+                "call": {
+                    "id": call.call_id,
+                    "direction": call.direction,
+                    "from": call.from_number,
+                    "to": call.to_number,
+                    "agent": call.agent,
+                    "metadata": dict(call.metadata),
+                },
+                "tool": {"name": request.tool.name, "call_id": request.tool_call_id},
+                "arguments": dict(request.arguments),
+                "attempt": attempt,
+                "deadline_ms": round(left_s * 1000),
+            },
+        },
+        separators=(",", ":"),
+    )
+
+
+async def _answer(response: httpx2.Response) -> tuple[str, str]:
+    """Return the text for the model and the journal's detail. Raises `ToolError` for anything but a usable 2xx."""
+    status = response.status_code
+    if response.is_redirect or 300 <= status < 400:
+        raise ToolError("the system is not set up correctly", permanent=True, code=f"HTTP {status}: redirect refused")
+    if status >= 500:
+        raise ToolError("the system reported a failure", code=f"HTTP {status}")
+    document = await _document(response)
+    if status >= 400:
+        raise ToolError(_business_error(document, status), permanent=True, code=f"HTTP {status}")
+    result = document["result"] if isinstance(document, dict) and "result" in document else document
+    try:
+        return _text(result), f"HTTP {status}"
+    except RecursionError:  # writing needs a little more stack than parsing did
+        raise ToolError("the system's answer cannot be read", code=f"HTTP {status}: nested too deeply") from None
+
+
+async def _document(response: httpx2.Response) -> object:
+    """Return the JSON body, None for an empty one. For 4xx, a body that is no JSON counts as empty."""
+    status = response.status_code
+    body = bytearray()
+    async for chunk in response.aiter_raw():
+        body += chunk
+        if len(body) > MAX_RESPONSE_BYTES:
+            raise ToolError("the system's answer is too long", code=f"HTTP {status}: over {MAX_RESPONSE_BYTES} bytes")
+    if not body:
+        return None
+    try:
+        _require_json(response.headers)
+        return parse_json(bytes(body))
+    except ValueError as error:
+        if status >= 400:
+            return None
+        raise ToolError("the system's answer cannot be read", code=f"HTTP {status}: {error}") from None
+
+
+def _require_json(headers: httpx2.Headers) -> None:
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        raise ValueError("the answer is compressed although identity was asked for")
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json" and not kind.endswith("+json"):
+        raise ValueError("the answer is not application/json")
+
+
+def _business_error(document: object, status: int) -> str:
+    """Return the message of {"error": {"message": …}}, or of {"error": "…"}, or a plain one."""
+    error = document.get("error") if isinstance(document, dict) else None
+    message = error.get("message") if isinstance(error, dict) else error
+    if isinstance(message, str) and message.strip():
+        return message.strip()[:MAX_ERROR_CHARS]
+    return f"the system refused the request (HTTP {status})"
+
+
+def _text(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a surrogate pair cannot be sent as UTF-8; escaped it can
+        text = json.dumps(value, separators=(",", ":"))
+    return text
+
+
+def _error(message: str) -> str:
+    return _text({"error": {"message": message}})
+
+
+def _cause(error: Exception) -> str:
+    """Name a transport failure by its type: its text may hold addresses of the network."""
+    return type(error).__name__

@@ -1,0 +1,65 @@
+"""A business's server on loopback: records raw requests and answers with whatever bytes a test wants."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+Reply = Callable[[asyncio.StreamWriter], Awaitable[None]]
+
+
+@dataclass
+class Received:
+    """One request as it came."""
+
+    line: str
+    headers: dict[str, str]
+    body: str
+
+
+@dataclass
+class Business:
+    """The running server; `received` grows with each request."""
+
+    port: int = 0
+    received: list[Received] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/orders"
+
+
+@asynccontextmanager
+async def business(reply: Reply) -> AsyncIterator[Business]:
+    """Serve until the block ends; each connection gets one request answered by `reply`, then is closed."""
+    state = Business()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+            headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
+            body = (await reader.readexactly(int(headers.get("content-length", "0")))).decode()
+            state.received.append(Received(head[0], headers, body))
+            await reply(writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    state.port = server.sockets[0].getsockname()[1]
+    async with server:
+        yield state
+
+
+def answer(status: int, body: object, *headers: str, kind: str = "application/json") -> Reply:
+    """Return a reply of one complete response; a `bytes` body is sent as it is, anything else as JSON."""
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+
+    async def reply(writer: asyncio.StreamWriter) -> None:
+        lines = [f"HTTP/1.1 {status} X", f"content-type: {kind}", f"content-length: {len(raw)}", "connection: close"]
+        writer.write("\r\n".join([*lines, *headers, "", ""]).encode() + raw)
+        await writer.drain()
+
+    return reply
