@@ -62,8 +62,8 @@ def test_a_call_without_arguments_may_be_empty_text() -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("{'a': 1}", "the arguments are not valid JSON (expecting property name enclosed in double quotes at character 1)"
-         "; send one JSON object"),
+        ("{'a': 1}", "the arguments are not valid JSON (expecting property name enclosed in double quotes at character "
+         "1); send one JSON object"),
         ('{"order_id": NaN}', "the arguments are not valid JSON (NaN is not JSON); send one JSON object"),
         ("[" * 20_000, "the arguments are not valid JSON (nested too deeply); send one JSON object"),
         ("[1]", "the arguments must be one JSON object, not list"),
