@@ -22,7 +22,7 @@ MILLION = Decimal(1_000_000)
 
 @dataclass(slots=True, frozen=True)
 class Usage:
-    """Tokens of one response (Realtime API, `response.done`, `response.usage`). Cached ones are among the input ones."""
+    """Tokens of one response (Realtime API, `response.done`, `response.usage`); cached ones are among the input."""
 
     audio_in: int = 0
     audio_in_cached: int = 0
@@ -77,7 +77,10 @@ class Transcription:
 
     @classmethod
     def from_api(cls, model: str, usage: object) -> "Transcription | None":
-        """Read `usage` of `…input_audio_transcription.completed`; None when it counts tokens, not seconds."""
+        """Read `usage` of `…input_audio_transcription.completed`; None when it counts tokens, which have no price here.
+
+        Whoever gets None may give the seconds of the turn's audio instead.
+        """
         top = _object(usage, "transcription usage")
         seconds = top.get("seconds")
         if seconds is None:

@@ -6,6 +6,7 @@ however long the pause. Speech is found by level (`gateway/records/speech.py`), 
 thresholds that are reported with them.
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,7 +96,7 @@ def measure(path: Path) -> CallLatency:
         speech,
         tuple(_turns(speech.caller, replies)),
         tuple(_barge_ins(speech.caller, replies)),
-        round(1000 * sum(_overlap_s(one, other) for one in speech.caller for other in speech.agent)),
+        round(1000 * _talk_over_s(speech)),
         round(1000 * _dead_air_s(speech)),
     )
 
@@ -114,8 +115,8 @@ def _replies(speech: Channels) -> list[Segment]:
     for segment in speech.agent:
         last = replies[-1] if replies else None
         if last is not None and segment.begin_s - last.end_s <= SAME_REPLY_S:
-            pause = Segment(last.end_s, segment.begin_s)
-            if not any(_overlap_s(pause, caller) for caller in speech.caller):
+            caller = _last_begun(speech.caller, segment.begin_s)
+            if caller is None or caller.end_s <= last.end_s:
                 replies[-1] = Segment(last.begin_s, segment.end_s)
                 continue
         replies.append(segment)
@@ -126,27 +127,40 @@ def _turns(caller: Sequence[Segment], replies: Sequence[Segment]) -> list[Turn]:
     turns = []
     silent_since = 0.0
     for reply in replies:
-        # What ended while the agent still spoke was talked over, not answered.
-        ends = [one.end_s for one in caller if silent_since < one.end_s and one.begin_s < reply.begin_s]
-        if ends and ends[-1] <= reply.begin_s:
-            turns.append(Turn(ends[-1], reply.begin_s))
+        said = _last_begun(caller, reply.begin_s)
+        # What ended while the agent still spoke was talked over, not answered; what has not ended was cut short.
+        if said is not None and silent_since < said.end_s <= reply.begin_s:
+            turns.append(Turn(said.end_s, reply.begin_s))
         silent_since = reply.end_s
     return turns
 
 
 def _barge_ins(caller: Sequence[Segment], replies: Sequence[Segment]) -> list[BargeIn]:
     found = []
-    for reply in replies:
-        for one in caller:
-            if reply.begin_s < one.begin_s < reply.end_s and one.end_s - one.begin_s >= REAL_SPEECH_S:
-                stop_s = reply.end_s - one.begin_s
-                yielded = stop_s <= REACTION_S or reply.end_s <= one.end_s
-                found.append(BargeIn(one.begin_s, round(1000 * stop_s), yielded))
+    for one in caller:
+        reply = _last_begun(replies, one.begin_s)
+        if reply is not None and one.begin_s < reply.end_s and one.end_s - one.begin_s >= REAL_SPEECH_S:
+            stop_s = reply.end_s - one.begin_s
+            yielded = stop_s <= REACTION_S or reply.end_s <= one.end_s
+            found.append(BargeIn(one.begin_s, round(1000 * stop_s), yielded))
     return found
 
 
-def _overlap_s(one: Segment, other: Segment) -> float:
-    return max(0.0, min(one.end_s, other.end_s) - max(one.begin_s, other.begin_s))
+def _last_begun(segments: Sequence[Segment], before_s: float) -> Segment | None:
+    index = bisect_left(segments, before_s, key=lambda segment: segment.begin_s)
+    return segments[index - 1] if index else None
+
+
+def _talk_over_s(speech: Channels) -> float:
+    total, mine, theirs = 0.0, 0, 0
+    while mine < len(speech.caller) and theirs < len(speech.agent):
+        one, other = speech.caller[mine], speech.agent[theirs]
+        total += max(0.0, min(one.end_s, other.end_s) - max(one.begin_s, other.begin_s))
+        if one.end_s < other.end_s:
+            mine += 1
+        else:
+            theirs += 1
+    return total
 
 
 def _dead_air_s(speech: Channels) -> float:

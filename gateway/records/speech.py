@@ -83,9 +83,8 @@ class WavReader:
     def _check(self, name: str) -> None:
         channels, width, rate = self._wav.getnchannels(), self._wav.getsampwidth(), self._wav.getframerate()
         if (channels, width) != (2, 2) or not 8000 <= rate <= 48000:
-            raise RecordingError(
-                f"{name}: expected two channels of 16 bit at 8000 to 48000 Hz, got {channels} of {8 * width} at {rate} Hz"
-            )
+            got = f"{channels} of {8 * width} bit at {rate} Hz"
+            raise RecordingError(f"{name}: expected two channels of 16 bit at 8000 to 48000 Hz, got {got}")
         if self._wav.getnframes() > LONGEST_S * rate:
             raise RecordingError(f"{name}: longer than {LONGEST_S // 3600} hours")
 
