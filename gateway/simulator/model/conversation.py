@@ -1,0 +1,137 @@
+"""The default conversation: an ordered chain of items, each with the audio it holds."""
+
+import asyncio
+import base64
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from gateway.simulator.model.refusals import Refused
+from gateway.simulator.model.shapes import Json
+from gateway.simulator.model.sound import BYTES_PER_MS, encode_all
+
+__all__ = ["Conversation", "Item"]
+
+
+@dataclass(slots=True)
+class Item:
+    """One item; `wire` is what events show of it, audio aside."""
+
+    id: str
+    wire: Json
+    audio: bytearray = field(default_factory=bytearray)
+    """Mu-law of its audio content, caller's or assistant's."""
+    heard: "asyncio.Future[str] | None" = None
+    """For caller audio: what the engine hears in it, whether or not the client wants transcripts."""
+    truncated: bool = False
+    revision: int = 0
+    """Grows when the content changes, because that breaks prompt caching."""
+
+    @property
+    def audio_ms(self) -> int:
+        return len(self.audio) // BYTES_PER_MS
+
+    @property
+    def role(self) -> str:
+        return str(self.wire.get("role", ""))
+
+    @property
+    def spoken(self) -> bool:
+        """Whether it is an assistant message with audio: the only kind that can be truncated."""
+        content = self.wire.get("content") or [{}]
+        return self.role == "assistant" and content[0].get("type") == "output_audio"
+
+    def with_audio(self, input_format: str, output_format: str) -> Json:
+        """Return the item as `conversation.item.retrieved` shows it."""
+        audio_format = output_format if self.role == "assistant" else input_format
+        encoded = base64.b64encode(encode_all(bytes(self.audio), audio_format)).decode()
+        parts = [
+            {**part, "audio": encoded} if str(part.get("type")).endswith("_audio") else part
+            for part in self.wire.get("content", ())
+        ]
+        return {**self.wire, "content": parts} if parts else self.wire
+
+    def for_engine(self) -> Json:
+        """Return the item as an engine reads it: caller audio carries what was heard."""
+        if self.heard is None or not self.heard.done() or self.heard.cancelled():
+            return self.wire
+        return {**self.wire, "content": [{"type": "input_audio", "transcript": self.heard.result()}]}
+
+
+class Conversation:
+    """Items in order. Ids are unique; every position is told by the id of the item before it."""
+
+    def __init__(self, limit: int) -> None:
+        self._items: list[Item] = []
+        self._by_id: dict[str, Item] = {}
+        self._limit = limit
+        self.turns = 0
+        """User turns that ever joined; deleting one does not take it back."""
+
+    def __iter__(self) -> Iterator[Item]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __contains__(self, item_id: object) -> bool:
+        return item_id in self._by_id
+
+    def get(self, item_id: str) -> Item | None:
+        return self._by_id.get(item_id)
+
+    @property
+    def last_id(self) -> str | None:
+        return self._items[-1].id if self._items else None
+
+    def previous_id(self, item_id: str) -> str | None:
+        """Return the id of the item before this one; None for the first."""
+        index = self._index(item_id)
+        return self._items[index - 1].id if index else None
+
+    def add(self, item: Item, after: str | None = None, *, turn: bool = False) -> None:
+        """Insert an item: at the end, or after an id, or first for "root". Raises `Refused`."""
+        if item.id in self._by_id:
+            message = f"Error creating item: an item with id '{item.id}' already exists in the conversation."
+            raise Refused("item_create_duplicate_item_id", message, "item.id")
+        if len(self._items) >= self._limit:
+            raise Refused("invalid_value", f"A conversation holds at most {self._limit} items here.", "item")
+        index = len(self._items)
+        if after == "root":
+            index = 0
+        elif after is not None:
+            if after not in self._by_id:
+                message = f"Previous item with id not found: {after[:80]}"
+                raise Refused("item_create_invalid_previous_item_id", message, "previous_item_id")
+            index = self._index(after) + 1
+        self._items.insert(index, item)
+        self._by_id[item.id] = item
+        self.turns += turn
+
+    def delete(self, item_id: str) -> Item:
+        """Remove an item; its follower now follows its predecessor. Raises `Refused`."""
+        item = self._by_id.pop(item_id, None)
+        if item is None:
+            raise Refused("item_delete_invalid_item_id", f"Item with item_id not found: {item_id[:80]}", "item_id")
+        self._items.remove(item)
+        return item
+
+    def truncate(self, item_id: str, content_index: int, audio_end_ms: int) -> Item:
+        """Cut an assistant's audio and drop its transcript. Raises `Refused`."""
+        item = self._by_id.get(item_id)
+        if item is None:
+            raise Refused("item_truncate_invalid_item_id", f"Item with item_id not found: {item_id[:80]}", "item_id")
+        if not item.spoken or not item.audio:
+            raise Refused("unsupported_content_type", "Only model output audio messages can be truncated", "item_id")
+        if content_index != 0:
+            raise Refused("invalid_value", f"Content index {content_index} does not exist.", "content_index")
+        if audio_end_ms > item.audio_ms:
+            message = f"Audio content of {item.audio_ms}ms is already shorter than {audio_end_ms}ms"
+            raise Refused("invalid_value", message, "audio_end_ms")
+        del item.audio[audio_end_ms * BYTES_PER_MS :]
+        item.wire = {**item.wire, "content": [{"type": "output_audio"}]}
+        item.truncated = True
+        item.revision += 1
+        return item
+
+    def _index(self, item_id: str) -> int:
+        return self._items.index(self._by_id[item_id])

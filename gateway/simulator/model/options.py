@@ -1,0 +1,52 @@
+"""How a simulated server behaves beyond what its engine says; also the `server:` part of a scenario file."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["ModelOptions"]
+
+
+class ModelOptions(BaseModel):
+    """Defaults are the live service's, as far as they are known."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seed: int = 0
+    """Ids and delta sizes of session n come from (seed, n)."""
+    api_key: str | None = None
+    """The only bearer key (or Azure `api-key`) let in; None lets everyone in."""
+    models: tuple[str, ...] = ("gpt-realtime*", "gpt-audio*", "local*")
+    """Shell patterns of the model names served; others are closed with 4000. Azure deployments are free."""
+    max_sessions: int = Field(default=1000, ge=1)
+    """Open sessions; further upgrades get HTTP 503."""
+    history: int = Field(default=1000, ge=1)
+    """Session records kept in `ModelServer.sessions`."""
+
+    audio_factor: float = Field(default=6.0, gt=0, le=1000)
+    """Audio is generated this many times faster than it plays."""
+    delta_ms: tuple[int, int] = (100, 400)
+    """Shortest and longest audio delta, in ms of speech."""
+    transcription_delay_ms: int = Field(default=150, ge=0, le=60_000)
+    """From commit to the transcription events of a user turn."""
+    late_deltas: int = Field(default=0, ge=0, le=100)
+    """Audio deltas that still arrive after a response was cancelled."""
+    late_delta_ms: int = Field(default=40, ge=0, le=10_000)
+    """How long after `response.done` they arrive."""
+    rate_limits: Literal["before", "after", "never"] = "after"
+    """Where `rate_limits.updated` stands relative to a response."""
+
+    expires_s: float = Field(default=3600.0, gt=0)
+    """A session's longest life."""
+    epoch: int | None = None
+    """Unix time at loop time 0, for `expires_at`; None takes the wall clock. Set it for repeatable traces."""
+    refuse_updates: int = Field(default=0, ge=0)
+    """The first n `session.update` of each session are refused."""
+    refuse_first: tuple[int, int] | None = None
+    """(HTTP status, times): the server's first upgrades are refused so."""
+    max_turn_s: float = Field(default=300.0, gt=0, le=3600)
+    """The longest user turn kept; VAD ends it there, without VAD further audio is refused."""
+    max_items: int = Field(default=2000, ge=1)
+    """Conversation items of one session."""
+    ping_s: float = Field(default=20.0, gt=0)
+    """Interval of WebSocket pings."""

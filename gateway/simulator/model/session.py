@@ -1,0 +1,205 @@
+"""One Realtime session over one text socket: the top-level owner of everything the client set going.
+
+Client events are handled one at a time and synchronously, so the order of server events is the order of causes;
+only responses, transcriptions and timers run beside the reader, all in one task group.
+"""
+
+import asyncio
+import base64
+import binascii
+import logging
+from collections.abc import Callable
+from typing import assert_never
+
+from gateway.simulator.engine import Engine
+from gateway.simulator.model import requests
+from gateway.simulator.model.config import update
+from gateway.simulator.model.conversation import Item
+from gateway.simulator.model.listening import Listening
+from gateway.simulator.model.options import ModelOptions
+from gateway.simulator.model.record import FunctionOutput, Observer, SessionRecord, Truncation
+from gateway.simulator.model.refusals import Refused
+from gateway.simulator.model.responding import Response
+from gateway.simulator.model.shapes import Json, read
+from gateway.simulator.model.slot import ResponseSlot
+from gateway.simulator.model.sound import Inbound
+from gateway.simulator.model.state import SessionState, Tasks
+from gateway.wire import TextSocket, WireClosed
+
+__all__ = ["RealtimeSession"]
+
+logger = logging.getLogger(__name__)
+
+
+class RealtimeSession:
+    """Serves one connection. Create it inside a task group's `async with`, on the loop it will run on."""
+
+    def __init__(self, socket: TextSocket, state: SessionState) -> None:
+        self._socket = socket
+        self._state = state
+        self._slot = ResponseSlot(state, self._item, self._responded)
+        self._listening = Listening(state, self._slot)
+
+    @classmethod
+    async def serve(
+        cls,
+        socket: TextSocket,
+        engine: Engine,
+        options: ModelOptions,
+        *,
+        model: str,
+        number: int = 0,
+        observer: Observer | None = None,
+        opened: Callable[[SessionRecord], object] | None = None,
+    ) -> SessionRecord | None:
+        """Serve a connection until it ends, and return its record; None when the session could not start.
+
+        `opened` is called with the record as soon as it exists. An error of ours or of the engine is logged and closes
+        the socket with 1011; it never reaches the caller.
+        """
+        record: SessionRecord | None = None
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = Tasks(group)
+                state = SessionState(engine, options, tasks, model=model, number=number, observer=observer)
+                record = state.record
+                if opened is not None:
+                    opened(record)
+                try:
+                    await cls(socket, state).run()
+                finally:
+                    tasks.cancel()
+        except* Exception as errors:
+            logger.error("session failed", exc_info=errors)
+            await socket.close(1011, "The server had an error while processing your request.")
+        finally:
+            if record is not None and record.closed is None:
+                record.closed = (asyncio.get_running_loop().time(), 1011, "server error")
+        return record
+
+    async def run(self) -> None:
+        """Read until the socket closes, whichever side closes it."""
+        state = self._state
+        state.tasks.start(state.outbox.write(self._socket))
+        state.tasks.start(self._expire())
+        state.emit("session.created", session=self._session())
+        try:
+            while True:
+                self._receive(await self._socket.receive())
+                await state.outbox.room()
+        except WireClosed as closed:
+            code, reason = state.outbox.closing or (closed.code, closed.reason)
+            state.record.closed = (state.now, code, reason)
+
+    async def _expire(self) -> None:
+        await asyncio.sleep(self._state.options.expires_s)
+        self._state.expire()
+
+    def _receive(self, frame: str | bytes) -> None:
+        state, event_id = self._state, None
+        if state.deaf or state.outbox.closing is not None:
+            return
+        try:
+            event = read(frame)
+            event_id = _event_id(event)
+            state.observe(event)
+            if event.get("type") == "input_audio_buffer.append":
+                self._listening.append(event)
+            else:
+                self._dispatch(requests.parse(event))
+        except Refused as refused:
+            state.refuse(refused, event_id)
+
+    def _dispatch(self, event: requests.ClientEvent) -> None:
+        match event:
+            case requests.UpdateSession():
+                self._update(event.session)
+            case requests.CommitInput():
+                self._listening.commit()
+            case requests.ClearInput():
+                self._listening.clear()
+            case requests.CreateItem():
+                self._create_item(event)
+            case requests.RetrieveItem():
+                self._retrieve(event.item_id)
+            case requests.DeleteItem():
+                self._state.conversation.delete(event.item_id)
+                self._state.emit("conversation.item.deleted", item_id=event.item_id)
+            case requests.TruncateItem():
+                self._truncate(event)
+            case requests.CreateResponse():
+                self._slot.create(event.response or requests.ResponseParams())
+            case requests.CancelResponse():
+                self._slot.cancel(event.response_id)
+            case _:
+                assert_never(event)
+
+    def _update(self, patch: Json) -> None:
+        state = self._state
+        if state.refuse_updates:
+            state.refuse_updates -= 1
+            raise Refused("invalid_value", "Invalid value: this update was refused by the scenario.", "session")
+        old = state.config
+        state.config = update(old, patch, audio_present=state.audio_present)
+        self._listening.configure(old)
+        state.emit("session.updated", session=self._session())
+
+    def _session(self) -> Json:
+        fixed = {"object": "realtime.session", "id": self._state.record.id, "expires_at": self._state.expires_at}
+        return {**fixed, **self._state.config.model_dump()}
+
+    def _create_item(self, event: requests.CreateItem) -> None:
+        state, item = self._state, self._item(event.item)
+        state.add_item(item, event.previous_item_id, turn=item.role == "user")
+        if item.audio:
+            self._listening.hear(item)
+        if item.wire["type"] == "function_call_output":
+            call_id = item.wire["call_id"]
+            expected = call_id in state.pending_calls
+            state.pending_calls.discard(call_id)
+            state.record.outputs.append(FunctionOutput(call_id, item.wire["output"], expected, state.now))
+
+    def _item(self, given: requests.GivenItem) -> Item:
+        """Return a client's item as ours. Raises `Refused` for audio that is none."""
+        fields = given.model_dump(exclude_none=True)
+        item_id = fields.pop("id", None) or self._state.ids.new("item")
+        audio = bytearray()
+        for part in fields.get("content", ()):
+            if "audio" in part:
+                audio += self._decode(part.pop("audio"))
+        wire = {**fields, "id": item_id, "object": "realtime.item", "status": fields.get("status", "completed")}
+        return Item(item_id, wire, audio)
+
+    def _decode(self, audio: str) -> bytes:
+        try:
+            data = base64.b64decode(audio, validate=True)
+        except (binascii.Error, ValueError):
+            raise Refused("invalid_value", "Invalid 'audio'. Expected base64-encoded audio bytes.", "item") from None
+        return Inbound(self._state.config.audio.input.format.type).mulaw(data)
+
+    def _retrieve(self, item_id: str) -> None:
+        item = self._state.conversation.get(item_id)
+        if item is None:
+            message = f"Item with item_id not found: {item_id[:80]}"
+            raise Refused("item_retrieve_invalid_item_id", message, "item_id")
+        audio = self._state.config.audio
+        wire = item.with_audio(audio.input.format.type, audio.output.format.type)
+        self._state.emit("conversation.item.retrieved", item=wire)
+
+    def _truncate(self, event: requests.TruncateItem) -> None:
+        state, accepted = self._state, False
+        try:
+            state.conversation.truncate(event.item_id, event.content_index, event.audio_end_ms)
+            accepted = True
+        finally:
+            state.record.truncations.append(Truncation(event.item_id, event.audio_end_ms, accepted, state.now))
+        fields = {"content_index": event.content_index, "audio_end_ms": event.audio_end_ms}
+        state.emit("conversation.item.truncated", item_id=event.item_id, **fields)
+
+    def _responded(self, response: Response) -> None:
+        self._listening.responded(response)
+
+
+def _event_id(event: Json) -> str | None:
+    event_id = event.get("event_id")
+    return event_id if isinstance(event_id, str) and len(event_id) <= 512 else None

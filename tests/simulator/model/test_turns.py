@@ -1,0 +1,248 @@
+"""Spoken turns: detection, commits, responses, interruptions, transcripts."""
+
+from gateway.simulator.model.scripted import babble
+from tests.clock import run
+from tests.simulator.model.client import Event, desk, silence, speech
+
+ORDER = """
+turns:
+  - heard: "where is my order A17"
+    match: "order (?P<id>\\\\w+)"
+    say: "Let me see."
+    calls:
+      - {name: order_status, arguments: {order_id: "{id}"}}
+    result: "Your order is {status}."
+  - heard: "thank you"
+    say: "You are welcome."
+"""
+
+
+def test_a_spoken_turn_with_a_function_call_runs_in_the_documented_order() -> None:
+    async def call() -> list[str]:
+        async with desk(ORDER) as server:
+            client = await server.connect()
+            await client.telephone()
+            await client.append(silence(500) + speech() + silence(600))
+            done = await client.until("response.done")
+            output = done["response"]["output"]
+            assert [item["type"] for item in output] == ["message", "function_call"]
+            assert output[1]["arguments"] == '{"order_id": "A17"}'
+            result = {
+                "type": "function_call_output",
+                "call_id": output[1]["call_id"],
+                "output": '{"status": "shipped"}',
+            }
+            await client.send("conversation.item.create", item=result)
+            await client.send("response.create")
+            done = await client.until("response.done")
+            assert done["response"]["output"][0]["content"][0]["transcript"] == "Your order is shipped."
+            item_id = done["response"]["output"][0]["id"]
+            assert client.audio(item_id) == babble("Your order is shipped.")
+            record = server.record
+            assert record.outputs[0].expected
+            assert bytes(record.spoken[item_id].audio) == babble("Your order is shipped.")
+            assert list(record.heard.values()) == ["where is my order A17"]
+            return client.kinds()
+
+    kinds = run(call())
+    first = [kind for kind in dict.fromkeys(kinds) if not kind.endswith(".delta")]
+    assert first[2:] == [
+        "input_audio_buffer.speech_started",
+        "input_audio_buffer.speech_stopped",
+        "input_audio_buffer.committed",
+        "conversation.item.added",
+        "conversation.item.done",
+        "response.created",
+        "response.output_item.added",
+        "response.content_part.added",
+        "response.output_audio.done",
+        "response.output_audio_transcript.done",
+        "response.content_part.done",
+        "response.output_item.done",
+        "response.function_call_arguments.done",
+        "response.done",
+        "rate_limits.updated",
+    ]
+
+
+def test_speech_times_count_all_session_audio_with_padding_and_silence() -> None:
+    async def call() -> tuple[Event, Event, int]:
+        async with desk() as server:
+            client = await server.connect()
+            await client.telephone(prefix_padding_ms=200, silence_duration_ms=400, create_response=False)
+            await client.append(silence(1000))
+            await client.append(speech("hello there my friend") + silence(1000))
+            started = await client.until("input_audio_buffer.speech_started")
+            stopped = await client.until("input_audio_buffer.speech_stopped")
+            committed = await client.until("input_audio_buffer.committed")
+            assert started["item_id"] == stopped["item_id"] == committed["item_id"]
+            item = server.record.conversation.get(committed["item_id"])
+            assert item is not None
+            assert item.audio_ms == stopped["audio_end_ms"] - started["audio_start_ms"]
+            return started, stopped, len(speech("hello there my friend")) // 8
+
+    started, stopped, length = run(call())
+    assert 800 <= started["audio_start_ms"] <= 820
+    assert abs(stopped["audio_end_ms"] - (1000 + length + 400)) <= 40
+
+
+def test_speech_over_a_running_response_cancels_it() -> None:
+    async def call() -> None:
+        async with desk('turns: [{heard: hi, say: "A long answer that nobody will hear to its very end."}]') as server:
+            client = await server.connect()
+            await client.telephone()
+            await client.append(speech() + silence(600))
+            delta = await client.until("response.output_audio.delta")
+            await client.append(speech("stop"))
+            await client.until("input_audio_buffer.speech_started")
+            done = (await client.until("response.done"))["response"]
+            assert done["status"] == "cancelled"
+            assert done["status_details"] == {"type": "cancelled", "reason": "turn_detected"}
+            assert done["output"][0]["status"] == "incomplete"
+            received = len(client.audio(delta["item_id"])) // 8
+            await client.send(
+                "conversation.item.truncate", item_id=delta["item_id"], content_index=0, audio_end_ms=received + 1
+            )
+            assert f"already shorter than {received + 1}ms" in (await client.error())["message"]
+            await client.send(
+                "conversation.item.truncate", item_id=delta["item_id"], content_index=0, audio_end_ms=received
+            )
+            await client.until("conversation.item.truncated")
+            assert [entry.accepted for entry in server.record.truncations] == [False, True]
+
+    run(call())
+
+
+def test_speech_after_the_response_is_done_only_announces_itself() -> None:
+    async def call() -> None:
+        async with desk() as server:
+            client = await server.connect()
+            await client.telephone()
+            await client.send("response.create")
+            await client.until("rate_limits.updated")
+            await client.append(speech())
+            assert (await client.receive())["type"] == "input_audio_buffer.speech_started"
+
+    run(call())
+
+
+def test_late_deltas_of_a_cancelled_response_arrive_after_its_end() -> None:
+    async def call() -> list[str]:
+        async with desk(late_deltas=2) as server:
+            client = await server.connect()
+            await client.telephone()
+            await client.send("response.create")
+            await client.until("response.output_audio.delta")
+            await client.send("response.cancel")
+            done = await client.until("response.done")
+            assert done["response"]["status_details"]["reason"] == "client_cancelled"
+            for _ in range(2):
+                late = await client.until("response.output_audio.delta")
+                assert late["response_id"] == done["response"]["id"]
+            return client.kinds()
+
+    run(call())
+
+
+def test_without_interruption_the_running_response_goes_on_and_no_second_one_starts() -> None:
+    async def call() -> None:
+        async with desk() as server:
+            client = await server.connect()
+            await client.telephone(interrupt_response=False)
+            await client.send("response.create")
+            await client.until("response.output_audio.delta")
+            await client.append(speech() + silence(600))
+            await client.until("input_audio_buffer.committed")
+            done = await client.until("response.done")
+            assert done["response"]["status"] == "completed"
+            assert list(server.record.responses.values()) == ["completed"]
+
+    run(call())
+
+
+def test_transcription_arrives_asynchronously_when_it_is_switched_on() -> None:
+    async def call() -> None:
+        async with desk(ORDER) as server:
+            client = await server.connect()
+            await client.configure(audio={"input": {"transcription": {"model": "gpt-transcribe"}}})
+            await client.telephone()
+            await client.append(speech() + silence(600))
+            name = "conversation.item.input_audio_transcription"
+            completed = await client.until(f"{name}.completed")
+            assert completed["transcript"] == "where is my order A17"
+            assert "".join(event["delta"] for event in client.of(f"{name}.delta")) == completed["transcript"]
+            assert completed["usage"]["type"] == "tokens"
+            assert completed["item_id"] == client.of("input_audio_buffer.committed")[0]["item_id"]
+            await client.send("conversation.item.retrieve", item_id=completed["item_id"])
+            item = (await client.until("conversation.item.retrieved"))["item"]
+            assert item["content"][0]["transcript"] == completed["transcript"]
+            assert len(item["content"][0]["audio"]) > 1000
+
+    run(call())
+
+
+def test_manual_turns_need_a_commit_of_100_ms_and_start_no_response() -> None:
+    async def call() -> None:
+        async with desk() as server:
+            client = await server.connect()
+            await client.configure(audio={"input": {"format": {"type": "audio/pcmu"}, "turn_detection": None}})
+            await client.append(speech() + silence(2000))
+            await client.send("input_audio_buffer.clear")
+            await client.until("input_audio_buffer.cleared")
+            await client.append(silence(99))
+            await client.send("input_audio_buffer.commit")
+            error = await client.error()
+            assert error["code"] == "input_audio_buffer_commit_empty"
+            assert "only has 99.00ms" in error["message"]
+            await client.append(silence(1))
+            await client.send("input_audio_buffer.commit")
+            await client.until("input_audio_buffer.committed")
+            await client.until("conversation.item.done")
+            assert not server.record.responses
+            assert "input_audio_buffer.speech_started" not in client.kinds()
+
+    run(call())
+
+
+def test_a_silent_caller_triggers_the_idle_timeout_after_playback_would_have_ended() -> None:
+    async def call() -> None:
+        async with desk("greeting: Hello there caller") as server:
+            client = await server.connect()
+            await client.telephone(idle_timeout_ms=5000)
+            await client.send("response.create")
+            await client.until("response.done")
+            done_at = server.record.opened_at
+            await client.append(silence(3000))
+            event = await client.until("input_audio_buffer.timeout_triggered")
+            assert event["audio_end_ms"] == 3000
+            committed = await client.until("input_audio_buffer.committed")
+            assert committed["item_id"] == event["item_id"]
+            assert (await client.until("response.done"))["response"]["status"] == "completed"
+            assert done_at == server.record.opened_at
+
+    run(call())
+
+
+def test_semantic_detection_waits_for_unfinished_words_and_not_for_finished_ones() -> None:
+    script = 'turns: [{heard: "my order number is", say: ok}, {heard: "where is my order", say: ok}]'
+
+    async def call() -> list[int]:
+        async with desk(script) as server:
+            client = await server.connect()
+            detection = {"type": "semantic_vad", "eagerness": "high"}
+            await client.configure(audio={"input": {"format": {"type": "audio/pcmu"}, "turn_detection": detection}})
+            lengths = []
+            for _ in range(2):
+                await client.append(speech() + silence(500))
+                started = await client.until("input_audio_buffer.speech_started")
+                # The judgement of the words runs beside the reader, so the silence comes in two parts.
+                await client.send("no.such.event")
+                await client.until("error")
+                await client.append(silence(2500))
+                await client.until("response.done")
+                stopped = client.of("input_audio_buffer.speech_stopped")[-1]
+                lengths.append(stopped["audio_end_ms"] - started["audio_start_ms"])
+            return lengths
+
+    unfinished, finished = run(call())
+    assert unfinished - finished > 1400
