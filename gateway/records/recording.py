@@ -62,7 +62,8 @@ class Recording:
         """Add caller audio whose first sample was spoken at `at_s`."""
         start, end = self._start(at_s), self._ends[CALLER]
         jitter = int(JITTER_S * self._rate)
-        if start < end - jitter and self._fill_gap(len(ulaw)):
+        # A frame is never early: one that is behind its channel's end says that others before it came late.
+        if start < end and self._fill_gap(len(ulaw)):
             start = self._ends[CALLER]
         elif abs(start - end) <= jitter:
             start = end
