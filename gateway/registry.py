@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from gateway.carriers.base import CallOffer
 from gateway.core.commands import EndReason
-from gateway.core.events import DrainAsked, LegEnd, LegEnded
+from gateway.core.events import DrainAsked, LegEnd, LegEnded, StopAsked
 from gateway.errors import GatewayError
 from gateway.session import CallSession
 
@@ -63,15 +63,15 @@ class Ended:
 class Registry:
     """Owns the tasks of all calls. `run` must be running before calls are offered."""
 
-    def __init__(self, make_session: SessionFactory, max_calls: int) -> None:
-        self._make_session = make_session
+    def __init__(self, max_calls: int, make_session: SessionFactory | None = None) -> None:
+        self.make_session = make_session
+        """Set once, before calls are offered."""
         self._max_calls = max_calls
         self._offered: dict[str, _Offered] = {}
         self._tokens: dict[str, str] = {}
         self._ended: OrderedDict[str, Ended] = OrderedDict()
         self._group: asyncio.TaskGroup | None = None
         self._stopping = asyncio.Event()
-        self._changed = asyncio.Event()
         self.draining = False
 
     @property
@@ -101,8 +101,8 @@ class Registry:
             raise Draining("this node takes no new calls")
         if self.full:
             raise Full(f"all {self._max_calls} places are taken")
-        assert self._group is not None, "the registry must run before calls are offered"
-        session = self._make_session(_new_call_id(), offer)
+        assert self._group is not None and self.make_session is not None, "the registry must run first"
+        session = self.make_session(_new_call_id(), offer)
         token = secrets.token_urlsafe(32)
         until = asyncio.get_running_loop().time() + TOKEN_S
         self._offered[offer.carrier_call_id] = _Offered(session, token, until)
@@ -142,26 +142,20 @@ class Registry:
             self._group = group
             await self._stopping.wait()
 
-    async def drain(self, within_s: float) -> int:
-        """Take no new calls and wait until the live ones have ended; then hand over what is left.
-
-        Returns how many calls had to be handed over.
-        """
+    def drain(self) -> None:
+        """Take no new calls; the live ones go on."""
         self.draining = True
-        try:
-            async with asyncio.timeout(within_s):
-                while self.live:
-                    self._changed.clear()
-                    await self._changed.wait()
-        except TimeoutError:
-            logger.info("drain deadline: handing over %s calls", self.live)
-        left = self.sessions()
-        for session in left:
+
+    def hand_over(self) -> None:
+        """Send every live call away: its stream ends and the carrier offers it again, to another node."""
+        for session in self.sessions():
             session.feed(DrainAsked())
-        return len(left)
 
     def stop(self) -> None:
-        """Let `run` return once the live calls have ended."""
+        """End what still lives and let `run` return."""
+        self.draining = True
+        for session in self.sessions():
+            session.feed(StopAsked("the gateway stops"))
         self._stopping.set()
 
     def _forget(self, carrier_call_id: str, session: CallSession) -> None:
@@ -175,7 +169,6 @@ class Registry:
         self._ended.move_to_end(carrier_call_id)
         while len(self._ended) > KEPT_ENDED:
             self._ended.popitem(last=False)
-        self._changed.set()
 
 
 def _new_call_id() -> str:

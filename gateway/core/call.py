@@ -349,7 +349,7 @@ class Call:
     # --- tools --------------------------------------------------------------------------------
 
     def _function_call(self, call: ev.FunctionCall, response_id: str, now: float) -> list[Command]:
-        if call.name == HANG_UP_TOOL:
+        if call.name == HANG_UP_TOOL and self.plan.hang_up:
             output = SubmitToolOutput(call.tool_call_id, '{"ok": true}')
             return [output, *self._goodbye(EndReason.AGENT_HANGUP, now)]
         if len(self.tool_calls.running()) >= MAX_CALLS:

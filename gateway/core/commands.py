@@ -189,7 +189,7 @@ class Record:
     """A note for the journal."""
 
     kind: str
-    data: Mapping[str, object]
+    data: Mapping[str, str | int | float]
 
 
 LegCommand = PlayAudio | SendMark | ClearAudio | HangUp

@@ -21,6 +21,8 @@ class CallPlan:
     tool_deadline_s: Mapping[str, float] = field(default_factory=dict)
     """Longest wait per tool, in seconds; after it the model gets an error."""
     default_tool_deadline_s: float = 10.0
+    hang_up: bool = True
+    """Whether the model was offered the built-in hang_up."""
     max_duration_s: float = 1800.0
     max_cost_usd: float | None = None
     lead_ms: float = 400.0

@@ -17,7 +17,7 @@ from gateway.core.events import AudioDelta, CallerAudio, CallerSaid, Event, Resp
 from gateway.records.cost import Cost, Transcription, Usage, cost
 from gateway.records.journal import Journal
 from gateway.records.recording import Recording
-from gateway.store.rows import CallChanges, CallEnd, JournalEntry
+from gateway.store.rows import CallChanges, CallEnd, JournalEntry, JsonValue
 
 __all__ = ["CallBook", "CallLog", "Pricing", "Summary"]
 
@@ -117,7 +117,7 @@ class CallBook:
                 self._journal.add(">", "Heard", where, now)
             case Record(kind, data):
                 self._note(kind, data)
-                self._journal.add("=", kind, dict(data), now)  # type: ignore[arg-type]  # notes hold JSON values
+                self._journal.add("=", kind, data, now)
             case CreateResponse(wish_id, instructions):
                 self._journal.add(">", "CreateResponse", {"wish_id": wish_id, "own": instructions is not None}, now)
             case _:
@@ -183,9 +183,9 @@ class CallBook:
         return cost(pricing.model, self._usages, transcription=self._transcribed, price_as=pricing.price_as)
 
 
-def _latency(summary: Summary) -> dict[str, object]:
+def _latency(summary: Summary) -> dict[str, JsonValue]:
     turns = sorted(summary.turns_ms)
-    figures: dict[str, object] = {"turns_ms": list(summary.turns_ms), "barge_ins": summary.barge_ins}
+    figures: dict[str, JsonValue] = {"turns_ms": list(summary.turns_ms), "barge_ins": summary.barge_ins}
     if turns:
         figures["p50_ms"] = turns[len(turns) // 2]
         figures["p95_ms"] = turns[min(len(turns) - 1, int(len(turns) * 0.95))]

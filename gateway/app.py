@@ -1,0 +1,184 @@
+"""The application: builds the parts, mounts the routes, answers for its health.
+
+`create_app` builds everything and starts nothing; the lifespan opens the store, owns the calls' tasks, and on the way
+out ends what still lives.
+"""
+
+import asyncio
+import hmac
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+
+from gateway.agents import AgentsFile
+from gateway.calls import CallMaker
+from gateway.carriers.twilio.rest import TwilioRest
+from gateway.carriers.twilio.routes import TwilioDoor
+from gateway.carriers.twilio.routes import router as twilio_router
+from gateway.carriers.twilio.signature import SignatureCheck
+from gateway.config import Settings, is_loopback
+from gateway.metrics import Metrics
+from gateway.outbound.dialler import Dialler
+from gateway.outbound.journal import StoredAttempts
+from gateway.outbound.pace import Pace
+from gateway.outbound.policy import DialPolicy
+from gateway.outbound.routes import hash_key
+from gateway.outbound.routes import router as outbound_router
+from gateway.realtime.connection import Dial, dial
+from gateway.registry import Registry
+from gateway.store.store import Store
+from gateway.tools.netguard import NetGuard
+from gateway.tools.webhook import WebhookInvoker
+
+__all__ = ["Gateway", "create_app"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Gateway:
+    """The parts of a running gateway; `app.state.gateway`."""
+
+    settings: Settings
+    agents: AgentsFile
+    store: Store
+    registry: Registry
+    metrics: Metrics
+    invoker: WebhookInvoker
+    dialler: Dialler | None
+    carrier: TwilioRest | None
+
+    def call_state(self, carrier_call_id: str, state: str, sequence: int | None = None) -> None:
+        """Record the carrier's word about a call."""
+        self.store.call_state(carrier_call_id, state, sequence)
+
+    async def attempt_state(self, attempt_id: str, carrier_call_id: str, state: str, sequence: int | None) -> None:
+        """Record the carrier's word about a call that we placed."""
+        if self.dialler is not None:
+            await self.dialler.adopt(attempt_id, carrier_call_id, state, sequence)
+
+    async def attempt_agent(self, attempt_id: str, carrier_call_id: str) -> str | None:
+        """Return who speaks on a call that we placed; None when we did not place it."""
+        if self.dialler is None:
+            return None
+        attempt = await self.dialler.adopt(attempt_id, carrier_call_id, "in-progress")
+        return attempt.agent if attempt is not None else None
+
+
+def create_app(
+    settings: Settings, agents: AgentsFile, *, store: Store | None = None, open_socket: Dial = dial
+) -> FastAPI:
+    """Return the application. `open_socket` reaches the model; tests join it to a simulated one in memory."""
+    store = store or Store.open(settings.database_url)
+    guard = NetGuard(settings.webhook_allow_cidrs, allow_loopback=settings.development)
+    invoker = WebhookInvoker(guard, default_secret=settings.webhook_secret)
+    registry = Registry(settings.max_calls)
+    metrics = Metrics(lambda: registry.live)
+    maker = CallMaker(settings, agents, store, invoker, metrics, open_socket)
+    registry.make_session = maker.make
+    carrier = _carrier(settings)
+    dialler = _dialler(settings, store, carrier) if carrier is not None else None
+    gateway = Gateway(settings, agents, store, registry, metrics, invoker, dialler, carrier)
+    app = FastAPI(title="Voice agent gateway", lifespan=_lifespan, docs_url=None, redoc_url=None)
+    app.state.gateway = gateway
+    app.include_router(twilio_router(_door(settings, gateway, maker)))
+    if dialler is not None:
+        keys = [hash_key(key.get_secret_value()) for key in settings.api_keys]
+        callers = {
+            name: next(iter(agent.numbers), settings.twilio_from_number) for name, agent in agents.agents.items()
+        }
+        app.include_router(outbound_router(dialler, keys, callers))
+    _health_routes(app, gateway)
+    return app
+
+
+def _door(settings: Settings, gateway: Gateway, maker: CallMaker) -> TwilioDoor:
+    tokens = [t.get_secret_value() for t in (settings.twilio_auth_token, settings.twilio_auth_token_secondary) if t]
+    return TwilioDoor(
+        public_url=settings.public_url,
+        stream_url=f"{settings.stream_origin}/twilio/media",
+        account_id=settings.twilio_account_sid,
+        signatures=SignatureCheck(tokens, settings.public_url, allow_unsigned=settings.allow_unsigned),
+        registry=gateway.registry,
+        reports=gateway,
+        fallback=maker.fallback,
+    )
+
+
+def _carrier(settings: Settings) -> TwilioRest | None:
+    """Return the REST client if the settings hold what it needs."""
+    token, secret = settings.twilio_auth_token, settings.twilio_api_key_secret
+    if settings.twilio_account_sid is None or (token is None and secret is None):
+        return None
+    return TwilioRest(
+        settings.twilio_account_sid,
+        auth_token=token.get_secret_value() if token is not None else None,
+        api_key=settings.twilio_api_key_sid,
+        api_secret=secret.get_secret_value() if secret is not None else None,
+        api_url=settings.twilio_api_url,
+    )
+
+
+def _dialler(settings: Settings, store: Store, carrier: TwilioRest) -> Dialler:
+    return Dialler(
+        policy=DialPolicy(settings.dial_countries),
+        carrier=carrier,
+        attempts=StoredAttempts(store, "twilio"),
+        public_url=settings.public_url,
+        clock=lambda: datetime.now(UTC),
+        pace=Pace(),
+    )
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    gateway: Gateway = app.state.gateway
+    async with gateway.store, gateway.invoker:
+        orphans = await gateway.store.close_orphans()
+        if orphans:
+            logger.warning("%s calls of an earlier process had no end; they have one now", orphans)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(gateway.registry.run(), name="calls")
+                yield
+                gateway.registry.stop()
+        finally:
+            if gateway.carrier is not None:
+                await gateway.carrier.close()
+
+
+def _health_routes(app: FastAPI, gateway: Gateway) -> None:
+    @app.get("/livez", include_in_schema=False)
+    async def livez() -> Response:
+        return Response("ok", media_type="text/plain")
+
+    @app.get("/readyz", include_in_schema=False)
+    async def readyz() -> JSONResponse:
+        registry = gateway.registry
+        body = {
+            "draining": registry.draining,
+            "full": registry.full,
+            "live": registry.live,
+            "store": "ok" if gateway.store.healthy else "degraded",
+        }
+        return JSONResponse(body, 503 if registry.draining or registry.full else 200)
+
+    @app.get("/metrics", include_in_schema=False)
+    async def metrics(request: Request) -> Response:
+        if not _may_read_metrics(gateway.settings, request):
+            return Response("forbidden", 403, media_type="text/plain")
+        return Response(gateway.metrics.page(), media_type="text/plain; version=0.0.4")
+
+
+def _may_read_metrics(settings: Settings, request: Request) -> bool:
+    """An API key, or a scraper on this machine that no proxy stands in front of."""
+    given = request.headers.get("authorization", "").removeprefix("Bearer ").encode()
+    if any(hmac.compare_digest(given, key.get_secret_value().encode()) for key in settings.api_keys):
+        return True
+    proxied = "x-forwarded-for" in request.headers or "forwarded" in request.headers
+    return not proxied and request.client is not None and is_loopback(request.client.host)

@@ -1,0 +1,155 @@
+"""Makes the session of a call: which agent takes it, and what that agent's tools, model and book are."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, Protocol
+
+from gateway.agents import Agent, AgentsFile, ServerVad
+from gateway.carriers.base import CallOffer
+from gateway.carriers.twilio.routes import Fallback
+from gateway.config import Settings
+from gateway.core import CallPlan
+from gateway.core.commands import InvokeTool
+from gateway.core.events import Event, ToolResult
+from gateway.core.toolcalls import error_output
+from gateway.errors import ConfigError, ToolError
+from gateway.metrics import Metrics
+from gateway.realtime import ModelTarget, RealtimeConnection
+from gateway.realtime.connection import Dial, dial
+from gateway.records.book import CallBook, CallLog, Pricing, Summary
+from gateway.records.recording import Recording
+from gateway.session import CallSession, Model, Ports
+from gateway.store.rows import CallRow
+from gateway.tools.catalogue import Catalogue, parse_arguments
+from gateway.tools.webhook import CallFacts, ToolRequest, WebhookInvoker
+
+__all__ = ["CallMaker", "NewCallLog", "plan_of"]
+
+logger = logging.getLogger(__name__)
+
+TOOL_GRACE_S = 1.0
+"""The webhook client gives up by itself at the tool's time-out; the core's own deadline comes after it."""
+SEMANTIC_SILENCE_MS = 0
+"""Semantic turn detection has no fixed silence; its latency counts from the moment it decided."""
+
+
+class NewCallLog(CallLog, Protocol):
+    """A call log that takes new calls."""
+
+    def call_offered(self, row: CallRow) -> None: ...
+
+
+def plan_of(agent: Agent) -> CallPlan:
+    """Return what the core is told about an agent."""
+    turns = agent.turn_detection
+    return CallPlan(
+        instructions=agent.instructions,
+        greeting=agent.greeting,
+        silence_ms=turns.silence_duration_ms if isinstance(turns, ServerVad) else SEMANTIC_SILENCE_MS,
+        tool_deadline_s={tool.name: tool.timeout_s + TOOL_GRACE_S for tool in agent.tools},
+        hang_up=agent.hang_up,
+        max_duration_s=agent.limits.max_duration_s,
+        max_cost_usd=agent.limits.max_cost_usd,
+    )
+
+
+@dataclass(slots=True)
+class CallMaker:
+    """The parts that all calls of a process share. `make` is the registry's session factory."""
+
+    settings: Settings
+    agents: AgentsFile
+    log: NewCallLog
+    invoker: WebhookInvoker
+    metrics: Metrics
+    open_socket: Dial = dial
+    rng: random.Random = field(default_factory=random.Random)
+    _catalogues: dict[str, Catalogue] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._catalogues = {name: Catalogue(agent) for name, agent in self.agents.agents.items()}
+
+    def agent_for(self, name: str, number: str) -> Agent | None:
+        """Return the agent asked for by name, else the one that the dialled number reaches."""
+        return self.agents.agents.get(name) if name else self.agents.for_number(number)
+
+    def fallback(self, name: str, number: str) -> Fallback:
+        """Return what a caller hears when the agent cannot go on."""
+        agent = self.agent_for(name, number)
+        return Fallback(agent.fallback.say, agent.fallback.dial) if agent is not None else Fallback()
+
+    def make(self, call_id: str, offer: CallOffer) -> CallSession:
+        """Return a new call's session, its record begun. Raises `ConfigError` when no agent takes the call."""
+        agent = self.agent_for(offer.agent, offer.to_number)
+        if agent is None:
+            raise ConfigError("no agent of the agents file takes this number, and none is the default")
+        direction: Literal["inbound", "outbound"] = "outbound" if offer.direction == "outbound" else "inbound"
+        row = CallRow(
+            call_id=call_id,
+            carrier=offer.carrier,
+            carrier_call_id=offer.carrier_call_id,
+            direction=direction,
+            agent=agent.name,
+            from_number=offer.from_number,
+            to_number=offer.to_number,
+            offered_at=datetime.now(UTC),
+            agents_hash=self.agents.content_hash,
+        )
+        self.log.call_offered(row)
+        facts = CallFacts(call_id, agent.name, direction, offer.from_number, offer.to_number)
+        ports = Ports(
+            open_model=lambda feed: self._open_model(agent, feed),
+            invoke=lambda command: self._invoke(facts, agent.name, command),
+            book=self._book(call_id, agent, direction),
+        )
+        return CallSession(call_id, offer, plan_of(agent), ports)
+
+    def _open_model(self, agent: Agent, feed: Callable[[Event], None]) -> Model:
+        target = ModelTarget(self.settings.model_endpoint(agent.model), self.settings.model_headers())
+        session = agent.session_config()
+        return RealtimeConnection(target, session, feed, open_socket=self.open_socket, rng=self.rng)
+
+    async def _invoke(self, facts: CallFacts, agent: str, command: InvokeTool) -> ToolResult:
+        try:
+            tool = self._catalogues[agent].find(command.name)
+            if tool.webhook is None:
+                raise ToolError("this tool cannot be called now", permanent=True, code="builtin")
+            arguments = parse_arguments(tool, command.arguments)
+        except ToolError as refused:
+            return ToolResult(command.tool_call_id, False, error_output(str(refused)), refused.code)
+        outcome = await self.invoker.invoke(ToolRequest(facts, tool.webhook, command.tool_call_id, arguments))
+        result = ToolResult(command.tool_call_id, outcome.ok, outcome.output, outcome.detail, outcome.elapsed_ms)
+        self.metrics.tool_answered(result)
+        return result
+
+    def _book(self, call_id: str, agent: Agent, direction: str) -> CallBook:
+        path = self.settings.recordings_dir / f"{call_id}.wav"
+        speech = agent.transcription.model if agent.transcription is not None else ""
+        return CallBook(
+            call_id,
+            self.log,
+            Pricing(agent.model, agent.price_as, speech),
+            asyncio.get_running_loop().time(),
+            open_recording=(lambda at_s: _recording(path, at_s)) if agent.recording else None,
+            on_end=lambda summary: self._ended(call_id, direction, summary),
+        )
+
+    def _ended(self, call_id: str, direction: str, summary: Summary) -> None:
+        self.metrics.call_ended(direction, summary)
+        logger.info(
+            "call %s ended: %s after %.1f s, %s turns, %s barge-ins",
+            call_id,
+            summary.reason,
+            summary.duration_s,
+            len(summary.turns_ms),
+            summary.barge_ins,
+        )
+
+
+def _recording(path: Path, at_s: float) -> Recording:
+    return Recording(path, origin_s=at_s)

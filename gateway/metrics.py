@@ -1,0 +1,63 @@
+"""Prometheus metrics of a process, under base units and names `gateway_*`. No call id, no number in a label."""
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from gateway.core.events import ToolResult
+from gateway.records.book import Summary
+
+__all__ = ["Metrics"]
+
+LATENCY_BUCKETS = (0.1, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 2.0, 3.0, 5.0)
+
+
+class Metrics:
+    """The metrics of one application; several may live in one process."""
+
+    def __init__(self, live: Callable[[], int]) -> None:
+        self._registry = CollectorRegistry()
+        calls_live = Gauge("gateway_calls_live", "Calls offered and not ended.", registry=self._registry)
+        calls_live.set_function(live)
+        self._calls = Counter(
+            "gateway_calls", "Calls by how they ended.", ["direction", "outcome"], registry=self._registry
+        )
+        self._duration = Histogram(
+            "gateway_call_duration_seconds",
+            "From offer to end.",
+            buckets=(5, 15, 30, 60, 120, 300, 600, 1800, 3600),
+            registry=self._registry,
+        )
+        self._latency = Histogram(
+            "gateway_response_latency_seconds",
+            "End of caller speech to the first audio sent to the carrier.",
+            buckets=LATENCY_BUCKETS,
+            registry=self._registry,
+        )
+        self._barge_ins = Counter("gateway_barge_in", "Answers cut by the caller.", registry=self._registry)
+        self._renewals = Counter("gateway_session_renewals", "Model sessions replaced.", registry=self._registry)
+        self._tools = Histogram(
+            "gateway_tool_duration_seconds",
+            "Business webhooks by outcome.",
+            ["outcome"],
+            buckets=LATENCY_BUCKETS,
+            registry=self._registry,
+        )
+        self._cost = Counter("gateway_cost_usd", "What priced calls cost.", registry=self._registry)
+
+    def call_ended(self, direction: str, summary: Summary) -> None:
+        self._calls.labels(direction, summary.reason).inc()
+        self._duration.observe(summary.duration_s)
+        for ms in summary.turns_ms:
+            self._latency.observe(ms / 1000)
+        self._barge_ins.inc(summary.barge_ins)
+        self._renewals.inc(summary.recoveries)
+        if summary.cost_usd is not None:
+            self._cost.inc(float(summary.cost_usd))
+
+    def tool_answered(self, result: ToolResult) -> None:
+        self._tools.labels("ok" if result.ok else "error").observe(result.elapsed_ms / 1000)
+
+    def page(self) -> bytes:
+        """Return the exposition text."""
+        return generate_latest(self._registry)
