@@ -5,7 +5,8 @@ caller hanging up, REST and the time limit all end or replace what is followed n
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TypeAlias
 
@@ -41,11 +42,11 @@ class LiveCall:
         self._running: asyncio.Task[Follow | None] | None = None
         self._then: Follow | None = None
         self._sequence = 0
+        self._finished = asyncio.Event()
 
     async def inbound(self, plan: CallPlan) -> CallReport:
         """Ask the Voice URL, answer, follow, end."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._courier.run())
+        async with self._whole():
             fetcher = Fetcher(self._parts.webhooks, self.facts, self.report, plan.fallback_url)
             first = await fetcher.fetch(0.0, plan.voice_url)
             if (reason := _rejection(first)) is not None:
@@ -54,13 +55,11 @@ class LiveCall:
                 self._answer()
                 await self._talk(fetcher, lambda: _already(first), plan.script, plan.dials, plan.time_limit_s)
             self._status_callback(plan.status_callback, **duration_fields(self.report.duration_s))
-            self._courier.finish()
         return self.report
 
     async def outbound(self, request: OutboundRequest, callee: Callee) -> CallReport:
         """Ring the callee and, when answered, follow the request's TwiML."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._courier.run())
+        async with self._whole() as group:
             self._progress(request, "initiated")
             if await self._ring(request, callee):
                 self._answer()
@@ -72,7 +71,11 @@ class LiveCall:
                 )
                 detection.cancel()
             self._progress(request, "completed", **duration_fields(self.report.duration_s))
-            self._courier.finish()
+        return self.report
+
+    async def finished(self) -> CallReport:
+        """Wait until the call is over and its callbacks were delivered."""
+        await self._finished.wait()
         return self.report
 
     def hang_up(self) -> None:
@@ -88,6 +91,16 @@ class LiveCall:
             self.report.duration_s = self._clock()
         if self._running is not None and not self._running.cancelling():
             self._running.cancel()
+
+    @asynccontextmanager
+    async def _whole(self) -> AsyncIterator[asyncio.TaskGroup]:
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._courier.run())
+                yield group
+                self._courier.finish()
+        finally:
+            self._finished.set()
 
     def _clock(self) -> float:
         return self._line.clock() if self._line is not None else 0.0

@@ -69,6 +69,10 @@ class TwilioNetwork:
         """Register a call asked for by REST; the caller then runs its `outbound()`."""
         return self._register(self._facts(request.to, request.from_, "outbound-api", "queued", {}))
 
+    def sign(self, url: str, form: Mapping[str, str] | None = None) -> str:
+        """Return the `X-Twilio-Signature` of a request; for a WebSocket upgrade give the wss URL and no form."""
+        return self._parts.webhooks.sign(url, form or {})
+
     def wall(self) -> datetime:
         """Return the network's time of day."""
         return self._parts.wall()

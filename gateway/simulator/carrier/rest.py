@@ -55,12 +55,21 @@ class TwilioRest:
     """REST for the account of `network`; `answer` says for each number called who picks up, and how."""
 
     def __init__(
-        self, network: TwilioNetwork, answer: Callable[[str], Callee], *, calls_per_s: int | None = None
+        self,
+        network: TwilioNetwork,
+        answer: Callable[[str], Callee],
+        *,
+        calls_per_s: int | None = None,
+        api_keys: Mapping[str, str] | None = None,
     ) -> None:
-        """Above `calls_per_s` creations in one second the answer is 429, code 20429; None never limits."""
+        """Take `api_keys` (key SID to secret) besides account SID and auth token.
+
+        Above `calls_per_s` creations in one second the answer is 429, code 20429; None never limits.
+        """
         self._network = network
         self._answer = answer
         self._calls_per_s = calls_per_s
+        self._credentials = {network.account_sid: network.auth_token, **(api_keys or {})}
         self._recent: deque[float] = deque()
         self._group: asyncio.TaskGroup | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -110,9 +119,9 @@ class TwilioRest:
             user, _, password = base64.b64decode(value, validate=True).partition(b":")
         except (binascii.Error, ValueError):
             user = password = b""
-        right = hmac.compare_digest(user, self._network.account_sid.encode())
-        right &= hmac.compare_digest(password, self._network.auth_token.encode())
-        if scheme.lower() != "basic" or not right:
+        expected = self._credentials.get(user.decode("utf-8", "replace"), "")
+        right = hmac.compare_digest(password, expected.encode())
+        if scheme.lower() != "basic" or not expected or not right:
             raise RestError(401, 20003, "Authenticate")
         if request.path_params["account"] != self._network.account_sid:
             raise _not_found(request)
