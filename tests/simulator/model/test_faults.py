@@ -1,0 +1,182 @@
+"""Ordered failures, expiry, and who is let in."""
+
+import pytest
+
+from gateway.simulator.model import UpgradeRefused
+from gateway.wire import WireClosed, pipe
+from tests.clock import run
+from tests.simulator.model.client import QUERY, Event, desk
+
+
+def script(faults: str) -> str:
+    return f"turns: [{{say: This is the answer in several words, faults: [{faults}]}}]"
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "details"),
+    [
+        ("{kind: rate_limited}", "failed", "inference_rate_limit_exceeded"),
+        ("{kind: fail_response}", "failed", "server_error"),
+        ("{kind: fail_response, after_ms: 300, code: insufficient_quota}", "failed", "insufficient_quota"),
+        ("{kind: incomplete, reason: content_filter, after_ms: 300}", "incomplete", "content_filter"),
+        ("{kind: incomplete, after_ms: 600000}", "incomplete", "max_output_tokens"),
+        ("{kind: delay, ms: 5000}", "completed", ""),
+        ("{kind: error, code: odd}", "completed", ""),
+        ("{kind: garbage}", "completed", ""),
+        ("{kind: unknown_item_delta, count: 2}", "completed", ""),
+    ],
+)
+def test_a_faulty_response_still_ends_with_response_done(fault: str, status: str, details: str) -> None:
+    async def call() -> Event:
+        async with desk(script(fault)) as server:
+            client = await server.connect()
+            client.allow_garbage = True
+            await client.telephone()
+            await client.say("hello")
+            done: Event = (await client.until("response.done"))["response"]
+            if "after_ms: 300" in fault:
+                assert len(client.audio(done["output"][0]["id"])) == 300 * 8
+            return done
+
+    done = run(call())
+    assert done["status"] == status
+    assert details in str(done["status_details"])
+
+
+@pytest.mark.parametrize("fault", ["{kind: close, code: 1011}", "{kind: close, code: 1006, after_ms: 200}"])
+def test_an_ordered_close_ends_the_session_with_its_code(fault: str) -> None:
+    async def call() -> None:
+        async with desk(script(fault)) as server:
+            client = await server.connect()
+            await client.say("hello")
+            await client.drain()
+            assert client.closed is not None
+            assert str(client.closed.code) in fault
+        assert not server.record.open
+
+    run(call())
+
+
+def test_a_stalled_response_can_be_cancelled() -> None:
+    async def call() -> None:
+        async with desk(script("{kind: stall}")) as server:
+            client = await server.connect()
+            await client.say("hello")
+            await client.until("response.created")
+            await client.send("response.cancel")
+            assert (await client.until("response.done"))["response"]["status"] == "cancelled"
+
+    run(call())
+
+
+def test_a_deaf_session_never_says_anything_again() -> None:
+    async def call() -> None:
+        async with desk(script("{kind: stall, deaf: true}"), expires_s=100) as server:
+            client = await server.connect()
+            await client.say("hello")
+            await client.until("response.created")
+            await client.send("response.cancel")
+            await client.drain()
+            assert client.kinds()[-1] == "response.created"
+
+    run(call())
+
+
+def test_a_fault_with_times_acts_that_often() -> None:
+    async def call() -> None:
+        async with desk(script("{kind: fail_response, times: 1}")) as server:
+            for status in ("failed", "completed"):
+                client = await server.connect()
+                await client.say("hello")
+                assert (await client.until("response.done"))["response"]["status"] == status
+
+    run(call())
+
+
+def test_a_session_expires_with_an_error_and_1001() -> None:
+    async def call() -> None:
+        async with desk(expires_s=30) as server:
+            client = await server.connect()
+            error = await client.error()
+            assert error["code"] == "session_expired"
+            await client.drain()
+            assert client.closed is not None
+            assert (client.closed.code, client.closed.reason) == (1001, error["message"])
+        assert server.record.closed == (30.0, 1001, error["message"])
+
+    run(call())
+
+
+def test_updates_can_be_ordered_to_fail() -> None:
+    async def call() -> None:
+        async with desk("server: {refuse_updates: 1}") as server:
+            client = await server.connect()
+            await client.send("session.update", session={"type": "realtime"})
+            assert (await client.error())["param"] == "session"
+            await client.configure()
+
+    run(call())
+
+
+@pytest.mark.parametrize(
+    ("query", "headers", "code", "reason"),
+    [
+        (QUERY, {"Authorization": "Bearer wrong"}, 3000, "invalid_api_key"),
+        (QUERY, {}, 3000, "invalid_api_key"),
+        ({}, {"Authorization": "Bearer right"}, 4000, "missing_model"),
+        ({"model": "gpt-live-1"}, {"Authorization": "Bearer right"}, 4000, "invalid_model"),
+        (QUERY, {"authorization": "Bearer right", "OpenAI-Beta": "realtime=v1"}, 4000, "beta_api_shape_disabled"),
+    ],
+)
+def test_rejected_connections_get_an_error_and_a_close(
+    query: dict[str, str], headers: dict[str, str], code: int, reason: str
+) -> None:
+    async def call() -> None:
+        async with desk(api_key="right") as server:
+            client = server.dial(query, headers)
+            await client.drain()
+            assert client.closed is not None
+            assert (client.closed.code, client.closed.reason) == (code, f"invalid_request_error.{reason}")
+            assert client.events[0]["error"]["code"] == reason
+
+    run(call())
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "status"),
+    [
+        ("/elsewhere", QUERY, 404),
+        ("/v1/realtime", {"call_id": "rtc_1"}, 404),
+        ("/openai/v1/realtime", QUERY, 401),
+    ],
+)
+def test_some_upgrades_are_answered_with_an_http_error(path: str, query: dict[str, str], status: int) -> None:
+    async def call() -> None:
+        async with desk(api_key="right") as server:
+            with pytest.raises(UpgradeRefused) as refused:
+                await server.server.serve_socket(pipe()[1], query, {}, path)
+            assert refused.value.status == status
+
+    run(call())
+
+
+def test_connection_failures_can_be_ordered() -> None:
+    async def call() -> None:
+        async with desk(refuse_first=(500, 1), max_sessions=1) as server:
+            server.server.refuse_next(429)
+            for status in (500, 429):
+                with pytest.raises(UpgradeRefused) as refused:
+                    await server.server.serve_socket(pipe()[1], QUERY, {})
+                assert refused.value.status == status
+            server.server.close_next(1013)
+            client = server.dial()
+            with pytest.raises(WireClosed):
+                await client.receive()
+            assert client.closed is not None
+            assert client.closed.code == 1013
+            await server.connect()
+            with pytest.raises(UpgradeRefused) as refused:
+                await server.server.serve_socket(pipe()[1], QUERY, {})
+            assert refused.value.status == 503
+
+    run(call())
