@@ -131,9 +131,10 @@ class Dialler:
         attempt = await self._attempts.get_attempt(attempt_id)
         if state is None or attempt is None or attempt.carrier_call_id not in (None, carrier_call_id):
             return None
-        await self._attempts.attempt_updated(attempt_id, state, carrier_call_id=carrier_call_id, sequence=sequence)
-        state = state if may_follow(attempt.state, state) else attempt.state
-        return replace(attempt, state=state, carrier_call_id=carrier_call_id)
+        named = replace(attempt, carrier_call_id=carrier_call_id)
+        moved = replace(named, state=state, reason=None)
+        await self._record(moved, sequence)
+        return moved if may_follow(attempt.state, state) else named
 
     def _attempt_for(self, request: DialRequest) -> Attempt:
         key = request.idempotency_key
@@ -153,13 +154,17 @@ class Dialler:
             raise DialConflict("this idempotency key was used for a different request")
         return self._as_of_now(known)
 
-    async def _record(self, done: Attempt) -> None:
+    async def _record(self, attempt: Attempt, sequence: int | None = None) -> None:
         try:
             await self._attempts.attempt_updated(
-                done.attempt_id, done.state, carrier_call_id=done.carrier_call_id, reason=done.reason
+                attempt.attempt_id,
+                attempt.state,
+                carrier_call_id=attempt.carrier_call_id,
+                reason=attempt.reason,
+                sequence=sequence,
             )
         except GatewayError as error:  # the call exists all the same: who asked must hear of it
-            _logger.error("attempt %s is not recorded as %s: %s", done.attempt_id, done.state.value, error)
+            _logger.error("attempt %s is not recorded as %s: %s", attempt.attempt_id, attempt.state.value, error)
 
     def _as_of_now(self, attempt: Attempt) -> Attempt:
         if attempt.state is AttemptState.DIALING and self._clock() - attempt.created_at > _LOST_AFTER:

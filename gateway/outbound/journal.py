@@ -1,24 +1,30 @@
 """The dialler's attempts in the gateway's store.
 
-The store keeps what an attempt came to; zone and metadata are only needed until the call is answered and stay in
-this process, the newest `KEPT` of them. After a restart an attempt is still found, without them.
+A webhook of a call that is ringing cannot wait for a database, so the newest `KEPT` attempts of this process are also
+kept here: they answer when the store does not, and they hold zone and metadata, which the store has no place for and
+which are only needed until the call is answered. After a restart an attempt is still found, without those two.
 """
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from gateway.outbound.attempts import Attempt, AttemptState
+from gateway.outbound.attempts import Attempt, AttemptState, may_follow
 from gateway.store.rows import AttemptRow, StoredAttempt, StoreError
 from gateway.store.store import Store
 
 __all__ = ["StoredAttempts"]
 
 KEPT = 10_000
-COMMIT_S = 5.0
+READ_S = 2.0
+COMMIT_S = 2.0
 _OTHER_NAMES = {"queued": AttemptState.PLACED, "refused": AttemptState.FAILED}
 """States that the store knows and that mean the same to a dialler."""
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+_logger = logging.getLogger(__name__)
 
 
 class StoredAttempts:
@@ -27,17 +33,18 @@ class StoredAttempts:
     def __init__(self, store: Store, carrier: str) -> None:
         self._store = store
         self._carrier = carrier
-        self._asked: dict[str, tuple[str | None, Mapping[str, str]]] = {}
+        self._recent: dict[str, Attempt] = {}
 
     async def create_attempt(self, attempt: Attempt) -> bool:
+        """Commit the intent. Raises `StoreError` when that takes too long."""
         row = AttemptRow(
             attempt.attempt_id, self._carrier, attempt.agent, attempt.from_, attempt.to, attempt.created_at
         )
         if not await self._store.create_attempt(row):
             return False
-        self._asked[attempt.attempt_id] = (attempt.zone, attempt.metadata)
-        if len(self._asked) > KEPT:
-            del self._asked[next(iter(self._asked))]
+        self._recent[attempt.attempt_id] = attempt
+        if len(self._recent) > KEPT:
+            del self._recent[next(iter(self._recent))]
         return True
 
     async def attempt_updated(
@@ -49,19 +56,37 @@ class StoredAttempts:
         reason: str | None = None,
         sequence: int | None = None,
     ) -> None:
+        """Hand the change to the store's writer, and wait for its commit, but not for a database that is away."""
+        if (known := self._recent.get(attempt_id)) is not None:
+            self._recent[attempt_id] = _moved(known, state, carrier_call_id, reason)
         self._store.attempt_updated(attempt_id, state.value, carrier_call_id, sequence, reason or "")
         try:
             async with asyncio.timeout(COMMIT_S):
                 await self._store.flush()
-        except TimeoutError as error:
-            raise StoreError(f"the state of {attempt_id} is not stored yet after {COMMIT_S:.0f} s") from error
+        except TimeoutError:
+            _logger.warning("attempt %s: state %s still waits to be stored", attempt_id, state.value)
 
     async def get_attempt(self, attempt_id: str) -> Attempt | None:
-        row = await self._store.get_attempt(attempt_id)
+        """Return the attempt. Raises `StoreError` only for one that this process has not seen."""
+        recent = self._recent.get(attempt_id)
+        try:
+            async with asyncio.timeout(READ_S):
+                row = await self._store.get_attempt(attempt_id)
+        except (StoreError, TimeoutError) as error:
+            if recent is None:
+                raise StoreError("the store of attempts does not answer") from error
+            return recent
         if row is None:
-            return None
-        zone, metadata = self._asked.get(attempt_id, (None, MappingProxyType({})))
+            return recent
+        zone, metadata = (recent.zone, recent.metadata) if recent is not None else (None, _NOTHING)
         return replace(_attempt(row), zone=zone, metadata=metadata)
+
+
+def _moved(known: Attempt, state: AttemptState, carrier_call_id: str | None, reason: str | None) -> Attempt:
+    known = replace(known, carrier_call_id=known.carrier_call_id or carrier_call_id)
+    if not may_follow(known.state, state):
+        return known
+    return replace(known, state=state, reason=reason or known.reason)
 
 
 def _attempt(row: StoredAttempt) -> Attempt:
