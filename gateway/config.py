@@ -69,9 +69,9 @@ class Settings(BaseSettings):
         default=Path("agents.yaml"), description="The agents file: numbers, prompts, voices, tools."
     )
     database_url: str = Field(
-        default="sqlite+aiosqlite:///gateway.db",
+        default="sqlite:///gateway.db",
         repr=False,  # may hold a password
-        description="SQLAlchemy URL of the store: sqlite+aiosqlite:///FILE, or postgresql+psycopg://… (several nodes).",
+        description="URL of the store: sqlite:///FILE, or postgresql://… when there are several nodes.",
     )
     recordings_dir: Path = Field(default=Path("recordings"), description="Folder of the two-channel WAV files.")
 
@@ -224,8 +224,8 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _known_database(cls, value: str) -> str:
-        if not value.startswith(("sqlite+aiosqlite://", "postgresql+psycopg://")):
-            raise ValueError("must start with sqlite+aiosqlite:// or postgresql+psycopg://")
+        if not value.startswith(("sqlite:", "sqlite+aiosqlite:", "postgresql:", "postgresql+psycopg:", "postgres:")):
+            raise ValueError("must be a URL such as sqlite:///gateway.db or postgresql://host/name")
         return value
 
     @model_validator(mode="after")

@@ -1,0 +1,400 @@
+"""Tests a whole set-up before callers do: file, secrets, addresses, model, carrier, tools, store.
+
+Each check is bounded in time, says what it found, and for each failure what to do about it. Nothing it prints holds a
+secret or a whole telephone number. A session with the model is opened but no audio is sent, so it costs nothing.
+"""
+
+import asyncio
+import json
+import os
+import tempfile
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpcore2
+import httpx2
+
+from gateway.agents import Agent, AgentsFile, load_agents, resolve_secret
+from gateway.config import Settings
+from gateway.errors import ConfigError, ModelError, ToolError
+from gateway.log import mask_number, redact
+from gateway.realtime.codec import session_update
+from gateway.realtime.connection import dial
+from gateway.tools.netguard import NetGuard
+from gateway.tools.webhook import signing_keys
+from gateway.wire import TextSocket, WireClosed
+
+__all__ = ["CheckResult", "run_checks"]
+
+CHECK_S = 5.0
+MAX_QUOTE_CHARS = 200
+"""Longest text of another system that is shown."""
+G711 = "audio/pcmu"
+KEY_CODES = frozenset({"401", "403", "3000", "invalid_api_key"})
+MODEL_CODES = frozenset({"4000", "4004", "invalid_model", "model_not_found", "missing_model"})
+QUOTA_CODES = frozenset({"429", "insufficient_quota", "credit_balance_exhausted", "billing_hard_limit_reached"})
+
+
+@dataclass(slots=True, frozen=True)
+class CheckResult:
+    """What one check found."""
+
+    name: str
+    ok: bool
+    detail: str
+    fix: str = ""
+    """What to do about it; empty when nothing is."""
+    warning: bool = False
+    """Calls will work, but something is not as it should be; `ok` is true."""
+
+
+class _Finding(Exception):
+    """A check's complaint."""
+
+    def __init__(self, detail: str, fix: str, *, warning: bool = False) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.fix = fix
+        self.warning = warning
+
+
+async def run_checks(settings: Settings | ConfigError, agents_path: Path, *, network: bool) -> list[CheckResult]:
+    """Run every check, in the order in which a set-up is built. Without `network`, only what this machine can tell.
+
+    Pass the `ConfigError` of `load_settings` when there are no settings: its problems are listed, the agents file is
+    still read.
+    """
+    results = _settings(settings)
+    agents, found = _agents(agents_path)
+    results += found
+    if isinstance(settings, ConfigError):
+        return results
+    if agents is not None:
+        results += [
+            await _run(f"secret of {agent.name}/{tool.name}", _secret(settings, tool.secret))
+            for agent in agents.agents.values()
+            for tool in agent.tools
+        ]
+    results.append(await _run("recordings", _recordings(settings.recordings_dir)))
+    results.append(await _run("database", _database(settings.database_url)))
+    if network:
+        results.append(await _run("public url", _public_url(settings)))
+        results += await _carrier(settings, agents)
+        results += await _models(settings, agents)
+        results += await _tools(settings, agents)
+    return results
+
+
+async def _run(name: str, check: Awaitable[str]) -> CheckResult:
+    try:
+        async with asyncio.timeout(CHECK_S):
+            return CheckResult(name, True, await check)
+    except _Finding as finding:
+        return CheckResult(name, finding.warning, finding.detail, finding.fix, finding.warning)
+    except TimeoutError:
+        return CheckResult(
+            name, False, f"no answer within {CHECK_S:g} s", "check the address, name server and firewall"
+        )
+
+
+def _settings(settings: Settings | ConfigError) -> list[CheckResult]:
+    fix = "set or correct this environment variable (or the line in .env)"
+    problems = str(settings).splitlines() if isinstance(settings, ConfigError) else settings.serving_problems()
+    if problems:
+        return [CheckResult("settings", False, problem, fix) for problem in problems]
+    return [CheckResult("settings", True, "complete")]
+
+
+def _agents(path: Path) -> tuple[AgentsFile | None, list[CheckResult]]:
+    try:
+        agents = load_agents(path)
+    except ConfigError as error:
+        fix = f"correct {path}; `gateway agents schema` writes a schema that editors can check with"
+        return None, [CheckResult("agents file", False, line, fix) for line in str(error).splitlines()]
+    listed = list(agents.agents.values())
+    numbers = sum(len(agent.numbers) for agent in listed)
+    if not numbers and not any(agent.default for agent in listed):
+        fix = "give an agent its numbers, or default: true"
+        return agents, [CheckResult("agents file", True, "no agent answers incoming calls", fix, True)]
+    return agents, [CheckResult("agents file", True, f"{len(listed)} agents, {numbers} numbers")]
+
+
+async def _secret(settings: Settings, ref: str | None) -> str:
+    secret = settings.webhook_secret
+    try:
+        if ref is not None:
+            secret = resolve_secret(ref)
+        if secret is None:
+            raise ConfigError("no secret is set")
+        keys = signing_keys(secret)
+    except ConfigError as error:
+        fix = "set the variable or file the tool names, or GATEWAY_WEBHOOK_SECRET for tools that name none"
+        raise _Finding(str(error), fix) from None
+    return "found" if len(keys) == 1 else f"found, {len(keys)} keys sign (rotation)"
+
+
+async def _recordings(folder: Path) -> str:
+    return _writable(folder)
+
+
+def _writable(folder: Path) -> str:
+    parent = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    fix = "create the folder and let the gateway's user write to it, or set GATEWAY_RECORDINGS_DIR"
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise _Finding(f"{folder} cannot be written", fix)
+    if parent != folder.absolute():
+        return f"{folder} will be created"
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:  # tells a full or read-only disk, permissions do not
+            file.write(b"\0" * 4096)
+    except OSError as error:
+        raise _Finding(f"{folder} cannot be written: {error.strerror}", fix) from None
+    return f"{folder} can be written"
+
+
+async def _database(url: str) -> str:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from gateway.store.migrate import create_engine
+
+    fix = "check GATEWAY_DATABASE_URL, that the server runs, and that the user may connect"
+    try:
+        engine = create_engine(url)
+    except ConfigError as error:
+        raise _Finding(redact(str(error)), fix) from None
+    try:
+        async with engine.connect() as connection:
+            await connection.exec_driver_sql("SELECT 1")
+    except (SQLAlchemyError, OSError) as error:
+        raise _Finding(f"it does not open: {_quote(str(error.__cause__ or error))}", fix) from None
+    finally:
+        await engine.dispose()
+    return f"{engine.dialect.name} opens"
+
+
+async def _public_url(settings: Settings) -> str:
+    try:
+        await _reach(settings)
+    except _Finding as finding:
+        if settings.development:  # nobody but this machine is meant to reach it
+            raise _Finding(finding.detail, finding.fix, warning=True) from None
+        raise
+    if settings.development:
+        fix = "for real calls set GATEWAY_PUBLIC_URL to the https address the carrier reaches"
+        raise _Finding("the gateway answers, on this machine only", fix, warning=True)
+    return "the gateway answers"
+
+
+async def _reach(settings: Settings) -> None:
+    parts = urlsplit(settings.public_url)
+    try:
+        await asyncio.get_running_loop().getaddrinfo(parts.hostname, parts.port or 443)
+    except OSError:
+        raise _Finding(
+            f"{parts.hostname} does not resolve", "create the DNS record, or correct GATEWAY_PUBLIC_URL"
+        ) from None
+    forward = f"start `gateway serve` and forward {settings.public_url} to port {settings.port} (proxy or tunnel)"
+    try:
+        async with _client(settings.public_url) as client:
+            response = await client.get("/livez")
+    except httpx2.HTTPError as error:
+        if "certificate" in str(error).lower() or "ssl" in str(error).lower():
+            fix = "install a certificate of a public authority; carriers refuse self-signed ones"
+            raise _Finding(f"TLS fails: {_quote(str(error))}", fix) from None
+        raise _Finding(f"/livez is not reached ({type(error).__name__})", forward) from None
+    if response.status_code != 200:
+        raise _Finding(f"/livez answered HTTP {response.status_code}: something else is behind it", forward)
+
+
+async def _carrier(settings: Settings, agents: AgentsFile | None) -> list[CheckResult]:
+    account = await _run("twilio account", _account(settings))
+    results = [account]
+    if settings.twilio_account_sid is None or not account.ok:
+        return results
+    numbers = [number for agent in agents.agents.values() for number in agent.numbers] if agents else []
+    results += [await _run(f"number {mask_number(number)}", _number(settings, number)) for number in numbers]
+    return results
+
+
+async def _account(settings: Settings) -> str:
+    if settings.twilio_account_sid is None:
+        fix = "set TWILIO_ACCOUNT_SID; without it calls are answered, but none can be placed, transferred or looked up"
+        raise _Finding("not checked: the account is not known", fix, warning=True)
+    if settings.twilio_auth_token is None:
+        raise _Finding("not checked: there is no auth token", "set TWILIO_AUTH_TOKEN", warning=True)
+    sid, token = settings.twilio_account_sid, settings.twilio_auth_token.get_secret_value()
+    document = await _twilio(settings, f"/2010-04-01/Accounts/{sid}.json", (sid, token), "TWILIO_AUTH_TOKEN")
+    if document.get("status") != "active":
+        raise _Finding(f"the account is {_quote(document.get('status'))}", "settle it in the Twilio console")
+    if settings.twilio_api_key_sid is not None and settings.twilio_api_key_secret is not None:
+        # Standard keys may not read the account itself.
+        path = f"/2010-04-01/Accounts/{sid}/IncomingPhoneNumbers.json?PageSize=1"
+        key = (settings.twilio_api_key_sid, settings.twilio_api_key_secret.get_secret_value())
+        await _twilio(settings, path, key, "GATEWAY_TWILIO_API_KEY_SID and its secret")
+    return f"active, {'trial' if document.get('type') == 'Trial' else 'full'} account"
+
+
+async def _number(settings: Settings, number: str) -> str:
+    sid, token = settings.twilio_account_sid, settings.twilio_auth_token
+    assert sid is not None and token is not None
+    path = f"/2010-04-01/Accounts/{sid}/IncomingPhoneNumbers.json?PhoneNumber=%2B{number[1:]}"
+    document = await _twilio(settings, path, (sid, token.get_secret_value()), "TWILIO_AUTH_TOKEN")
+    listed = document.get("incoming_phone_numbers")
+    entry = listed[0] if isinstance(listed, list) and listed and isinstance(listed[0], dict) else None
+    if entry is None:
+        raise _Finding(
+            "is not a number of this Twilio account", "buy it, or take it out of the agents file", warning=True
+        )
+    wanted = f"{settings.public_url}/twilio/voice"
+    if entry.get("trunk_sid"):
+        raise _Finding("goes to a SIP trunk, not to a webhook", "detach it from the trunk", warning=True)
+    if entry.get("voice_url") != wanted or entry.get("voice_method", "POST") != "POST":
+        raise _Finding(
+            "does not ring here", f'set "A call comes in" of this number to {wanted}, HTTP POST', warning=True
+        )
+    return "rings here"
+
+
+async def _twilio(settings: Settings, path: str, auth: tuple[str, str], names: str) -> Mapping[str, object]:
+    try:
+        async with _client(settings.twilio_api_url) as client:
+            response = await client.get(path, auth=auth)
+    except httpx2.HTTPError as error:
+        fix = "check the network, and GATEWAY_TWILIO_API_URL if you set it"
+        raise _Finding(f"Twilio is not reached ({type(error).__name__})", fix) from None
+    if response.status_code in (401, 403, 404):
+        raise _Finding(
+            f"Twilio refuses the credentials (HTTP {response.status_code})", f"check TWILIO_ACCOUNT_SID, {names}"
+        )
+    try:
+        document = response.json()
+    except ValueError:
+        document = None
+    if response.status_code != 200 or not isinstance(document, dict):
+        raise _Finding(f"Twilio answered HTTP {response.status_code}", "try again; see status.twilio.com")
+    return document
+
+
+async def _models(settings: Settings, agents: AgentsFile | None) -> list[CheckResult]:
+    results = []
+    for model in sorted({agent.model for agent in agents.agents.values()} if agents else ()):
+        reachable = await _run(f"model {model}", _model(settings, model))
+        results.append(reachable)
+        users = [agent for agent in agents.agents.values() if agent.model == model] if agents and reachable.ok else []
+        results += [await _run(f"session of {agent.name}", _session(settings, agent)) for agent in users]
+    return results
+
+
+async def _model(settings: Settings, model: str) -> str:
+    socket = await _open(settings, model)
+    try:
+        await _event(socket, "session.created")
+    finally:
+        await socket.close()
+    return "reachable, key accepted"
+
+
+async def _session(settings: Settings, agent: Agent) -> str:
+    socket = await _open(settings, agent.model)
+    try:
+        await _event(socket, "session.created")
+        await socket.send(session_update(agent.session_config()))
+        updated = await _event(socket, "session.updated", f"change what agent {agent.name} asks for in the agents file")
+    finally:
+        await socket.close()
+    formats = [_dig(updated, "session", "audio", way, "format", "type") for way in ("input", "output")]
+    if formats != [G711, G711]:
+        fix = "use a server that speaks G.711 mu-law (audio/pcmu); callers would hear noise"
+        raise _Finding(f"the server keeps the formats {_quote(formats)}", fix)
+    return "accepted, mu-law both ways"
+
+
+async def _open(settings: Settings, model: str) -> TextSocket:
+    try:
+        return await dial(settings.model_endpoint(model), settings.model_headers())
+    except ModelError as error:
+        raise _refused(error.code, str(error)) from None
+
+
+async def _event(socket: TextSocket, wanted: str, fix: str = "") -> Mapping[str, object]:
+    """Return the next event of this type; an `error` event or a close on the way is a finding."""
+    while True:
+        try:
+            document = json.loads(await socket.receive())
+        except WireClosed as closed:
+            raise _refused(str(closed.code), closed.reason) from None
+        except (ValueError, RecursionError):
+            raise _Finding("what answers is no Realtime server", "check GATEWAY_MODEL_URL") from None
+        if not isinstance(document, dict):
+            continue
+        if document.get("type") == "error":
+            message, code = _dig(document, "error", "message"), _dig(document, "error", "code")
+            refused = _refused(str(code or _dig(document, "error", "type")), str(message))
+            raise _Finding(refused.detail, fix or refused.fix)
+        if document.get("type") == wanted:
+            return document
+
+
+def _refused(code: str, reason: str) -> _Finding:
+    """Say what a refusal of the model means. Codes are HTTP statuses, close codes and the API's own."""
+    if code in KEY_CODES or "invalid_api_key" in reason:
+        return _Finding(
+            f"the key is refused ({code})",
+            "check that OPENAI_API_KEY is complete, active and belongs to the server at GATEWAY_MODEL_URL",
+        )
+    if code in QUOTA_CODES:
+        return _Finding(
+            f"the quota or rate limit is exhausted ({code})", "add credit or raise the limits of the key's project"
+        )
+    if code in MODEL_CODES:
+        fix = "correct the agent's model (Azure: the deployment name), or ask for access to it"
+        return _Finding(f"the model is not known ({code}): {_quote(reason)}", fix)
+    if code == "404":
+        return _Finding(
+            "no Realtime endpoint there, or no such model (404)", "check GATEWAY_MODEL_URL and the agent's model"
+        )
+    if code in ("unreachable", "bad_url"):
+        return _Finding(f"not reached: {_quote(reason)}", "check GATEWAY_MODEL_URL, name server and firewall")
+    return _Finding(
+        f"refused ({_quote(code)}): {_quote(reason)}", "try again; if it stays so, see the provider's status page"
+    )
+
+
+async def _tools(settings: Settings, agents: AgentsFile | None) -> list[CheckResult]:
+    guard = NetGuard(settings.webhook_allow_cidrs, allow_loopback=settings.development)
+    tools = [(agent.name, tool) for agent in agents.agents.values() for tool in agent.tools] if agents else []
+    return [await _run(f"address of {agent}/{tool.name}", _address(guard, tool.url)) for agent, tool in tools]
+
+
+async def _address(guard: NetGuard, url: str) -> str:
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        found = await guard.resolve(parts.hostname or "", port, plain_text=parts.scheme == "http")
+    except ToolError as error:
+        raise _Finding(
+            str(error), "use a public https address, or allow its network: GATEWAY_WEBHOOK_ALLOW_CIDRS"
+        ) from None
+    except httpcore2.ConnectError:
+        raise _Finding(
+            f"{parts.hostname} does not resolve", "correct the tool's url, or create the DNS record"
+        ) from None
+    return f"{parts.hostname} resolves and may be reached ({len(found)} addresses)"
+
+
+def _client(base_url: str) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(base_url=base_url, trust_env=False, timeout=CHECK_S)
+
+
+def _dig(document: object, *keys: str) -> object:
+    for key in keys:
+        document = document.get(key) if isinstance(document, dict) else None
+    return document
+
+
+def _quote(text: object) -> str:
+    """Return another system's words: one line, bounded, without secrets and numbers."""
+    words = " ".join(str(text).split())
+    return redact(words)[:MAX_QUOTE_CHARS]
