@@ -18,7 +18,8 @@ from gateway.simulator.model.sound import tone_tile
 
 __all__ = ["ScriptedEngine", "babble"]
 
-SAY_EXACTLY = re.compile(r'Say exactly: "(.+?)"', re.DOTALL)
+SAY_EXACTLY = re.compile(r'Say exactly: "((?:[^"\\]|\\.)+)"', re.DOTALL)
+"""A quote inside the text is written with a backslash."""
 TEMPLATE = re.compile(r"\{([\w.]+)\}")
 
 SYLLABLE_SAMPLES = 520
@@ -45,7 +46,7 @@ class ScriptedEngine:
         exactly = SAY_EXACTLY.search(context.instructions)
         last = context.items[-1] if context.items else {}
         if exactly and (context.turn == 0 or exactly.start() == 0 or not _asks(last)):
-            return self._answer([Speech(exactly[1])], self._scenario.greeting_faults if context.turn == 0 else ())
+            return self._answer([Speech(re.sub(r"\\(.)", r"\1", exactly[1]))], self._scenario.greeting_faults if context.turn == 0 else ())
         if context.turn == 0 and last.get("type") != "function_call_output":
             return self._answer([Speech(self._scenario.greeting)], self._scenario.greeting_faults)
         script = self._scenario.turn(context.turn)
