@@ -23,39 +23,42 @@ class DelayLine(Generic[T]):
         self._rng = rng
         self._items: deque[tuple[float, T]] = deque()
         self._last_due = 0.0
-        self._changed = asyncio.Event()
-        self._busy = False
+        self._arrived: asyncio.Future[None] | None = None
+        """The pump waits for the next item; a bare future, since this runs for every frame of every call."""
+        self._empty = asyncio.Event()
+        self._empty.set()
 
     def push(self, item: T, *, bounded: bool = True) -> bool:
         """Queue an item; False when the line is full and `bounded`."""
         if bounded and len(self._items) >= self.LIMIT:
             return False
-        due = asyncio.get_running_loop().time() + self._delay_s
-        if self._jitter_s:
-            due += self._rng.uniform(0, self._jitter_s)
-        self._last_due = due = max(due, self._last_due)
-        self._items.append((due, item))
-        self._changed.set()
+        self._items.append((self._due(), item))
+        self._empty.clear()
+        if self._arrived is not None and not self._arrived.done():
+            self._arrived.set_result(None)
         return True
 
     async def pump(self, deliver: Callable[[T], Awaitable[None]]) -> None:
         """Deliver for ever. One task only."""
         loop = asyncio.get_running_loop()
         while True:
-            while not self._items:
-                self._changed.clear()
-                await self._changed.wait()
+            if not self._items:
+                self._empty.set()
+                self._arrived = loop.create_future()
+                await self._arrived
             due, item = self._items[0]
-            if (wait := due - loop.time()) > 0:
+            if due and (wait := due - loop.time()) > 0:
                 await asyncio.sleep(wait)
-            self._busy = True
-            self._items.popleft()
             await deliver(item)
-            self._busy = False
-            self._changed.set()
+            self._items.popleft()
+
+    def _due(self) -> float:
+        if not (self._delay_s or self._jitter_s):
+            return 0.0
+        due = asyncio.get_running_loop().time() + self._delay_s + self._rng.uniform(0, self._jitter_s)
+        self._last_due = due = max(due, self._last_due)
+        return due
 
     async def drained(self) -> None:
         """Wait until everything queued was delivered; the pump must be running."""
-        while self._items or self._busy:
-            self._changed.clear()
-            await self._changed.wait()
+        await self._empty.wait()

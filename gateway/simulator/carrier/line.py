@@ -38,14 +38,28 @@ class PhoneLine:
         return asyncio.get_running_loop().time() - self._answered_at
 
     async def run(self) -> None:
-        """Tick for ever."""
+        """Tick for ever. Timers, not a sleeping task: a frame then costs one turn of the loop less."""
         loop = asyncio.get_running_loop()
-        while True:
+        failed: asyncio.Future[None] = loop.create_future()
+
+        def tick() -> None:
+            nonlocal timer
             due = self._answered_at + self._frame * FRAME_S
-            await asyncio.sleep(max(0.0, due - loop.time()))
             self._report.clock.observe(loop.time() - due)
-            self._tick()
+            try:
+                self._tick()
+            # A timer has no owner: the failure is raised in `run()`, in the call's task group.
+            except Exception as error:
+                failed.set_exception(error)
+                return
             self._frame += 1
+            timer = loop.call_at(self._answered_at + self._frame * FRAME_S, tick)
+
+        timer = loop.call_at(self._answered_at, tick)
+        try:
+            await failed
+        finally:
+            timer.cancel()
 
     # What the caller does.
 

@@ -93,9 +93,7 @@ class MediaStream:
         """Send 20 ms of the caller; empty means silence. Nothing is sent after `stop`."""
         if self._stopped:
             return
-        if len(audio) < FRAME_BYTES:
-            audio += SILENT_FRAME[len(audio) :]
-        payload = _SILENT_PAYLOAD if audio == SILENT_FRAME else base64.b64encode(audio).decode()
+        payload = base64.b64encode(audio + SILENT_FRAME[len(audio) :]).decode() if audio else _SILENT_PAYLOAD
         self._sequence += 1
         self._chunk += 1
         timestamp = round((self._clock() - self._started_s) * 1000)
