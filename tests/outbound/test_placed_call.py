@@ -1,0 +1,97 @@
+"""The whole way on loopback: our API, the official client, the simulated Twilio network, its signed callbacks."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import httpx2
+import pytest
+import uvicorn
+from pydantic import SecretStr
+from starlette.types import ASGIApp
+
+from gateway.agents import AgentsFile
+from gateway.app import create_app
+from gateway.config import Settings
+from gateway.simulator.carrier.network import TwilioNetwork
+from gateway.simulator.carrier.plan import CallbackFaults, Callee
+from gateway.simulator.carrier.rest import TwilioRest
+from gateway.wire import TextSocket
+from tests.outbound.twilio_api import ACCOUNT
+
+pytestmark = pytest.mark.e2e
+
+TOKEN = "0123456789abcdef0123456789abcdef"
+KEY = "key-0123456789abcdef"
+TO, FROM = "+14155552671", "+14155550100"
+
+
+def zone_where_it_is_day() -> str:
+    """The gateway keeps calling hours by the real clock, so the callee lives where they are now."""
+    zones = ("Europe/London", "Asia/Kolkata", "Asia/Tokyo", "Pacific/Auckland", "Pacific/Honolulu", "America/New_York")
+    return next(zone for zone in zones if 10 <= datetime.now(ZoneInfo(zone)).hour < 18)
+
+
+@asynccontextmanager
+async def listening(app: ASGIApp, listener: socket.socket) -> AsyncIterator[None]:
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(server.serve([listener]))
+        try:
+            yield
+        finally:
+            server.should_exit = True
+
+
+def listen() -> tuple[socket.socket, str]:
+    listener = socket.create_server(("127.0.0.1", 0))
+    return listener, f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+async def no_media(url: str, headers: Mapping[str, str]) -> TextSocket:
+    raise OSError("nobody answers in these tests")
+
+
+async def state_after(callee: Callee, faults: CallbackFaults, folder: Path) -> list[str]:
+    """Place one call; return the state of the answer and the state when the network is done with it."""
+    (ours, our_url), (theirs, their_url) = listen(), listen()
+    settings = Settings(
+        public_url=our_url,
+        twilio_account_sid=ACCOUNT,
+        twilio_auth_token=SecretStr(TOKEN),
+        twilio_api_url=their_url,
+        api_keys=(SecretStr(KEY),),
+        dial_countries=frozenset({"US"}),
+        database_url=f"sqlite+aiosqlite:///{folder}/gateway.db",
+    )
+    agents = AgentsFile.model_validate({"agents": {"sales": {"instructions": "Sell.", "numbers": [FROM]}}})
+    headers = {"authorization": f"Bearer {KEY}"}
+    async with httpx2.AsyncClient(trust_env=False) as http:
+        network = TwilioNetwork(ACCOUNT, TOKEN, http, no_media, faults=faults, seed=1)
+        simulated = TwilioRest(network, lambda number: callee).app
+        async with listening(simulated, theirs), listening(create_app(settings, agents), ours):
+            body = {"to": TO, "agent": "sales", "zone": zone_where_it_is_day()}
+            placed = await http.post(f"{our_url}/v1/calls", json=body, headers=headers)
+            assert placed.status_code == 202, placed.text
+            (call,) = network.calls.values()
+            assert (call.facts.to, call.facts.from_, call.facts.call_sid) == (TO, FROM, placed.json()["call_sid"])
+            states = [placed.json()["state"]]
+            async with asyncio.timeout(10):
+                while states[-1] in ("placed", "initiated", "ringing"):
+                    shown = await http.get(f"{our_url}/v1/calls/{placed.json()['attempt_id']}", headers=headers)
+                    states.append(shown.json()["state"])
+            return states
+
+
+@pytest.mark.parametrize("faults", [CallbackFaults(), CallbackFaults(duplicate=True, swap=True)])
+@pytest.mark.parametrize("outcome", ["busy", "failed"])
+def test_a_call_that_nobody_takes_ends_in_the_networks_word(
+    tmp_path: Path, outcome: str, faults: CallbackFaults
+) -> None:
+    callee = Callee(outcome="busy" if outcome == "busy" else "failed", ring_s=0.2)
+    states = asyncio.run(state_after(callee, faults, tmp_path))
+    assert (states[0], states[-1]) == ("placed", outcome)
