@@ -93,12 +93,15 @@ class Brain:
         if not re.search(r"\w", scene.heard):
             return Answer([Speech(NOT_CAUGHT)])
         intent = intent_of(scene.heard)
-        if intent is Intent.GOODBYE or (intent is Intent.NO and scene.last_said.endswith(ANYTHING_ELSE)):
+        nothing_else = intent is Intent.NO and len(scene.heard.split()) <= 4 and scene.last_said.endswith(ANYTHING_ELSE)
+        if intent is Intent.GOODBYE or nothing_else:
             return _farewell(scene)
         if intent is Intent.HUMAN:
             return self._hand_over(scene)
         if intent is Intent.REPEAT and scene.last_said:
             return Answer([Speech(f"Of course. {scene.last_said.removeprefix('Of course. ')}")])
+        if intent is Intent.ROBOT:
+            return Answer([Speech(REPLIES[intent])])
         wish = self._wish(scene)
         if intent is Intent.MORE and (wish is None or wish.missing):
             return Answer([Speech(_story(scene))])

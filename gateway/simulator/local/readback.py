@@ -66,7 +66,8 @@ def _facts(value: Mapping[str, object], arguments: Mapping[str, Value]) -> str:
         elif isinstance(found, bool):
             facts.append(_yes_or_no(_key(key), found))
         else:
-            facts.append(f"the {_key(key)} {'are' if isinstance(found, list) and len(found) > 1 else 'is'} {said}")
+            several = re.search(r"(?<![su])s$", _key(key)) and found != 1
+            facts.append(f"the {_key(key)} {'are' if several else 'is'} {said}")
     facts = facts[:MAX_FACTS]
     if not facts:
         return f"That is done for {echoed[0]}." if echoed else _done(value)

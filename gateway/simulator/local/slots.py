@@ -19,7 +19,9 @@ DIGIT_WORDS = {
 }  # fmt: skip
 COUNT_WORDS = {"amount", "count", "days", "guests", "nights", "party", "people", "quantity", "seats", "size", "tickets"}
 COUNTED = {"people", "persons", "guests", "nights", "days", "items", "tickets", "seats", "adults", "of"}
-MEASURES = {"dollars", "pounds", "weeks", "days", "minutes", "hours", "times", "months", "years", "people"}
+MEASURES = {"dollars", "pounds", "weeks", "days", "minutes", "hours", "times", "months", "years", "people"} | {
+    "moment", "second", "minute",
+}  # fmt: skip
 FREE_WORDS = {
     "comment", "description", "details", "issue", "message", "note", "notes", "problem", "q", "query", "question",
     "reason", "request", "subject", "summary", "text", "topic",
@@ -30,7 +32,7 @@ NAME_LEADS = (
     r"|it's for)"
 )
 SPELLED = re.compile(r"\b[A-Za-z](?:[\s,.-]+[A-Za-z]\b){2,30}")
-SAME_CHOICE = 0.84
+SAME_CHOICE = 0.8
 MAX_FREE_CHARS = 500
 
 

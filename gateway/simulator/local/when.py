@@ -34,7 +34,7 @@ TIME = re.compile(
     rf"|\b{HOUR}(?:[:. ]?(?P<minute>[0-5]\d|{'|'.join(MINUTES)}))?\s*(?:(?P<clock>o'?clock)|(?P<half>[ap])\.?\s?m\b)"
     rf"|\b(?P<hour2>\d{{1,2}}):(?P<minute2>[0-5]\d)\b"
     rf"|\b(?:at|around|by|about)\s+(?P<hour3>\d{{1,2}}|{'|'.join(HOURS)})"
-    rf"(?:[ .]?(?P<minute3>[0-5]\d|{'|'.join(MINUTES)}))?\b(?!\s*\d)"
+    rf"(?:[: .]?(?P<minute3>[0-5]\d|{'|'.join(MINUTES)}))?\b(?!\s*\d)"
     rf"|\b(?P<hour4>{'|'.join(HOURS)})\s+(?P<minute4>fifteen|thirty|forty[ -]five)\b"
 )
 

@@ -63,9 +63,12 @@ class Whisper:
         ones; pass `sha256=None` for another model of your own."""
         _check_files(folder, sha256)
         self._vocabulary = Vocabulary(folder / "vocabulary.txt")
-        self._model = ctranslate2.models.Whisper(
-            str(folder), device="cpu", compute_type="int8", intra_threads=1, inter_threads=workers
-        )
+        try:
+            self._model = ctranslate2.models.Whisper(
+                str(folder), device="cpu", compute_type="int8", intra_threads=1, inter_threads=workers
+            )
+        except (RuntimeError, ValueError) as error:
+            raise ConfigError(f"the speech model in {folder} cannot be loaded: {error}") from error
 
     def transcribe(self, mulaw: bytes, prompt: str = "") -> str:
         """Return what was said in one turn of mu-law, "" when it was no speech; at most the last 120 s are heard."""
