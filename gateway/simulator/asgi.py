@@ -71,7 +71,8 @@ class AsgiHost:
                 await self._lifespan.shutdown()
         finally:
             self._cancel_all()
-            await self._group.__aexit__(*error)
+            # Not told of the body's error: it leaves as it is, not wrapped in a group.
+            await self._group.__aexit__(None, None, None)
 
     def http(self) -> httpx2.AsyncClient:
         """Return a client whose every request goes to the application, whatever its origin. The caller closes it."""
