@@ -22,6 +22,7 @@ from typing import Annotated
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from starlette.requests import ClientDisconnect
 
 from gateway.errors import GatewayError, PolicyError
 from gateway.outbound.attempts import Attempt, AttemptState
@@ -93,10 +94,7 @@ def router(dialler: Dialler, api_keys: Sequence[str], agents: Mapping[str, str |
     async def show_call(attempt_id: str, request: Request) -> JSONResponse:
         try:
             _authorised(request, api_keys)
-            attempt = await dialler.find(attempt_id) if len(attempt_id) <= 64 else None
-            if attempt is None:
-                raise _Refused(404, "not_found", "no such call")
-            return JSONResponse(_shown(attempt))
+            return JSONResponse(_shown(await _find(dialler, attempt_id)))
         except _Refused as error:
             return JSONResponse(error.body, error.status, headers=_challenge(error.status))
 
@@ -116,6 +114,16 @@ async def _dial(dialler: Dialler, wanted: DialRequest) -> Attempt:
     except GatewayError as error:  # the store: the intent could not be committed, so nothing was sent
         _logger.error("outbound call not placed: %s", error)
         raise _Refused(503, "unavailable", "the call could not be recorded and was not placed") from error
+
+
+async def _find(dialler: Dialler, attempt_id: str) -> Attempt:
+    try:
+        attempt = await dialler.find(attempt_id) if len(attempt_id) <= 64 else None
+    except GatewayError as error:
+        raise _Refused(503, "unavailable", "the store does not answer") from error
+    if attempt is None:
+        raise _Refused(404, "not_found", "no such call")
+    return attempt
 
 
 def _authorised(request: Request, api_keys: Sequence[str]) -> str:
@@ -140,6 +148,8 @@ async def _body(request: Request) -> CallRequest:
                 received += chunk
                 if len(received) > BODY_BYTES_MAX:
                     raise _Refused(413, "too_large", f"the body may have {BODY_BYTES_MAX} bytes")
+    except ClientDisconnect as error:
+        raise _Refused(400, "incomplete", "the body ended early") from error
     except TimeoutError as error:
         raise _Refused(408, "timeout", f"the body did not arrive within {BODY_TIMEOUT_S:.0f} s") from error
     try:

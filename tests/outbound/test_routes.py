@@ -191,10 +191,17 @@ def test_a_store_that_does_not_answer_is_503_and_nothing_is_placed() -> None:
         async def create_attempt(self, attempt: Attempt) -> bool:
             raise GatewayError("no disk")
 
+        async def get_attempt(self, attempt_id: str) -> Attempt | None:
+            if attempt_id == "at_asked":
+                raise GatewayError("no disk")
+            return None
+
     gateway = Gateway(attempts=Broken())
 
     async def use(client: httpx2.AsyncClient) -> None:
         assert (await post(client)).status_code == 503
+        asked = await client.get("/v1/calls/at_asked", headers={"authorization": f"Bearer {KEY}"})
+        assert asked.status_code == 503
 
     during(gateway, use)
     assert gateway.carrier.urls == []
@@ -207,3 +214,17 @@ def test_an_attempt_that_does_not_exist_is_404() -> None:
             assert answer.status_code == 404
 
     during(Gateway(), use)
+
+
+def test_a_client_that_goes_away_in_its_body_leaves_no_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    async def use(client: httpx2.AsyncClient) -> None:
+        reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
+        head = f"POST /v1/calls HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\nContent-Length: 900\r\n\r\n"
+        writer.write(head.encode() + b'{"to"')
+        await writer.drain()
+        writer.close()
+        assert await reader.read() == b""
+        assert (await post(client)).status_code == 202
+
+    during(Gateway(), use)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
