@@ -21,6 +21,7 @@ class PhoneLine:
         self._report = report
         self._answered_at = asyncio.get_running_loop().time()
         self._frame = 0
+        self._timer: asyncio.TimerHandle | None = None
         self._voice = bytearray()
         self._agent_bytes = 0
         self._agent_frame = -1
@@ -39,27 +40,28 @@ class PhoneLine:
 
     async def run(self) -> None:
         """Tick for ever. Timers, not a sleeping task: a frame then costs one turn of the loop less."""
-        loop = asyncio.get_running_loop()
-        failed: asyncio.Future[None] = loop.create_future()
-
-        def tick() -> None:
-            nonlocal timer
-            due = self._answered_at + self._frame * FRAME_S
-            self._report.clock.observe(loop.time() - due)
-            try:
-                self._tick()
-            # A timer has no owner: the failure is raised in `run()`, in the call's task group.
-            except Exception as error:
-                failed.set_exception(error)
-                return
-            self._frame += 1
-            timer = loop.call_at(self._answered_at + self._frame * FRAME_S, tick)
-
-        timer = loop.call_at(self._answered_at, tick)
+        failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._schedule(failed)
         try:
             await failed
         finally:
-            timer.cancel()
+            if self._timer is not None:
+                self._timer.cancel()
+
+    def _schedule(self, failed: "asyncio.Future[None]") -> None:
+        due = self._answered_at + self._frame * FRAME_S
+        self._timer = asyncio.get_running_loop().call_at(due, self._on_time, due, failed)
+
+    def _on_time(self, due: float, failed: "asyncio.Future[None]") -> None:
+        self._report.clock.observe(asyncio.get_running_loop().time() - due)
+        try:
+            self._tick()
+        # A timer has no owner: the failure is raised in `run()`, in the call's task group.
+        except Exception as error:
+            failed.set_exception(error)
+            return
+        self._frame += 1
+        self._schedule(failed)
 
     # What the caller does.
 
