@@ -60,6 +60,8 @@ class Recording:
 
     def caller(self, at_s: float, ulaw: bytes) -> None:
         """Add caller audio whose first sample was spoken at `at_s`."""
+        if self._file is None or not ulaw:
+            return
         start, end = self._start(at_s), self._ends[CALLER]
         jitter = int(JITTER_S * self._rate)
         # A frame is never early: one that is behind its channel's end says that others before it came late.
@@ -73,6 +75,8 @@ class Recording:
 
     def agent(self, begins_s: float, ulaw: bytes) -> None:
         """Add agent audio that the caller began to hear at `begins_s`; at most `WINDOW_S` after it was heard."""
+        if self._file is None or not ulaw:
+            return
         start, end = self._start(begins_s), self._ends[AGENT]
         if abs(start - end) <= JITTER_S * self._rate:
             start = end
@@ -106,8 +110,6 @@ class Recording:
         return True
 
     def _place(self, channel: int, start: int, ulaw: bytes) -> None:
-        if self._file is None or not ulaw:
-            return
         end = start + len(ulaw)
         if end > LIMIT_S * self._rate:
             self._stop(OSError(errno.EFBIG, "the recording is too long"))

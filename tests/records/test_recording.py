@@ -10,9 +10,10 @@ import sys
 import wave
 from array import array
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.records.recording import Recording
@@ -137,16 +138,16 @@ def test_audio_beyond_six_hours_is_not_recorded(tmp_path: Path) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.booleans(), st.floats(-1, 40), st.binary(max_size=400)), max_size=30))
-def test_any_placement_leaves_a_valid_file(
-    tmp_path_factory: pytest.TempPathFactory, pieces: list[tuple[bool, float, bytes]]
-) -> None:
-    path = tmp_path_factory.mktemp("any") / "call.wav"
-    recording = Recording(path)
-    for of_caller, at_s, audio in pieces:
-        (recording.caller if of_caller else recording.agent)(at_s, audio)
-    recording.close(20.0)
-    caller, agent = channels(path)
+@given(PIECES)
+@example([(True, 0.0, b"\x00"), (True, 1.0, b""), (True, 0.0, b"\x00")])
+def test_any_placement_leaves_a_valid_file(pieces: list[tuple[bool, float, bytes]]) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "call.wav"
+        recording = Recording(path)
+        for of_caller, at_s, audio in pieces:
+            (recording.caller if of_caller else recording.agent)(at_s, audio)
+        recording.close(20.0)
+        caller, agent = channels(path)
     assert len(caller) == len(agent) >= 16 * 20_000
     assert not recording.truncated
 
