@@ -16,14 +16,14 @@ from urllib.parse import urlsplit
 import httpcore2
 import httpx2
 
-from gateway.agents import Agent, AgentsFile, load_agents, resolve_secret
+from gateway.agents import Agent, AgentsFile, Tool, load_agents
 from gateway.config import Settings
 from gateway.errors import ConfigError, ModelError, ToolError
 from gateway.log import mask_number, redact
 from gateway.realtime.codec import session_update
 from gateway.realtime.connection import dial
 from gateway.tools.netguard import NetGuard
-from gateway.tools.webhook import signing_keys
+from gateway.tools.webhook import tool_keys
 from gateway.wire import TextSocket, WireClosed
 
 __all__ = ["CheckResult", "run_checks"]
@@ -73,7 +73,7 @@ async def run_checks(settings: Settings | ConfigError, agents_path: Path, *, net
         return results
     if agents is not None:
         results += [
-            await _run(f"secret of {agent.name}/{tool.name}", _secret(settings, tool.secret))
+            await _run(f"secret of {agent.name}/{tool.name}", _secret(settings, tool))
             for agent in agents.agents.values()
             for tool in agent.tools
         ]
@@ -118,17 +118,12 @@ def _agents(path: Path) -> tuple[AgentsFile | None, list[CheckResult]]:
     if not numbers and not any(agent.default for agent in listed):
         fix = "give an agent its numbers, or default: true"
         return agents, [CheckResult("agents file", True, "no agent answers incoming calls", fix, True)]
-    return agents, [CheckResult("agents file", True, f"{len(listed)} agents, {numbers} numbers")]
+    return agents, [CheckResult("agents file", True, f"agents: {len(listed)}, numbers: {numbers}")]
 
 
-async def _secret(settings: Settings, ref: str | None) -> str:
-    secret = settings.webhook_secret
+async def _secret(settings: Settings, tool: Tool) -> str:
     try:
-        if ref is not None:
-            secret = resolve_secret(ref)
-        if secret is None:
-            raise ConfigError("no secret is set")
-        keys = signing_keys(secret)
+        keys = tool_keys(tool, settings.webhook_secret)
     except ConfigError as error:
         fix = "set the variable or file the tool names, or GATEWAY_WEBHOOK_SECRET for tools that name none"
         raise _Finding(str(error), fix) from None
@@ -162,7 +157,7 @@ async def _database(url: str) -> str:
     fix = "check GATEWAY_DATABASE_URL, that the server runs, and that the user may connect"
     try:
         engine = create_engine(url)
-    except ConfigError as error:
+    except (ConfigError, ImportError) as error:  # ImportError: the driver is not installed
         raise _Finding(redact(str(error)), fix) from None
     try:
         async with engine.connect() as connection:

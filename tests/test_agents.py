@@ -1,8 +1,11 @@
 """The agents file: what a good one becomes, and the sentences a bad one gets."""
 
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from openai.types.realtime import RealtimeClientEvent
 from pydantic import TypeAdapter, ValidationError
 
@@ -291,3 +294,21 @@ def test_a_secret_that_cannot_be_resolved_is_a_sentence(monkeypatch: pytest.Monk
     (tmp_path / "s").write_text("\n")
     with pytest.raises(ConfigError, match="is empty$"):
         resolve_secret(f"file:{tmp_path / 's'}")
+
+
+ODD = st.text("a0+-:{}[]\"'&*!|>?#,\n \t~é\x00", max_size=6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, len(FULL)), st.integers(0, 12), ODD), max_size=4))
+def test_a_mangled_file_is_read_or_refused_in_sentences(changes: list[tuple[int, int, str]]) -> None:
+    text = FULL
+    for at, cut, new in changes:
+        text = text[:at] + new + text[at + cut :]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "agents.yaml"
+        path.write_text(text)
+        try:
+            load_agents(path)
+        except ConfigError as error:
+            assert all(line.startswith(str(path)) for line in str(error).splitlines())

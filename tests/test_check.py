@@ -78,7 +78,7 @@ def test_a_sound_set_up_passes_without_the_network(folder: Path) -> None:
     results = check(settings())
     assert {name: result.detail for name, result in results.items()} == {
         "settings": "complete",
-        "agents file": "1 agents, 1 numbers",
+        "agents file": "agents: 1, numbers: 1",
         "secret of support/lookup": "found",
         "recordings": "recordings will be created",
         "database": "sqlite opens",
@@ -93,7 +93,7 @@ def test_settings_that_cannot_be_read_are_listed_and_the_file_is_still_checked(f
     assert [(result.name, result.ok, result.detail) for result in results] == [
         ("settings", False, "GATEWAY_PORT: a"),
         ("settings", False, "GATEWAY_HOST: b"),
-        ("agents file", True, "1 agents, 1 numbers"),
+        ("agents file", True, "agents: 1, numbers: 1"),
     ]
 
 

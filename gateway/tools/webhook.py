@@ -18,12 +18,21 @@ import httpx2
 from pydantic import SecretStr
 from standardwebhooks import Webhook
 
-from gateway.agents import Tool, resolve_secret
+from gateway.agents import AgentsFile, Tool, resolve_secret
 from gateway.errors import ConfigError, ToolError
 from gateway.tools.catalogue import parse_json
 from gateway.tools.netguard import GuardedTransport, NetGuard
 
-__all__ = ["CallFacts", "ToolOutcome", "ToolRequest", "WebhookInvoker", "sign", "signing_keys"]
+__all__ = [
+    "CallFacts",
+    "ToolOutcome",
+    "ToolRequest",
+    "WebhookInvoker",
+    "secret_problems",
+    "sign",
+    "signing_keys",
+    "tool_keys",
+]
 
 API_VERSION = "1"
 CONNECT_S = 1.0
@@ -155,12 +164,29 @@ class WebhookInvoker:
 
     def _keys(self, tool: Tool) -> list[Webhook]:
         try:
-            secret = resolve_secret(tool.secret) if tool.secret is not None else self._default_secret
-            if secret is None:
-                raise ConfigError("no signing secret; set the tool's secret or GATEWAY_WEBHOOK_SECRET")
-            return signing_keys(secret)
+            return tool_keys(tool, self._default_secret)
         except ConfigError as error:
             raise ToolError("the system is not set up correctly", permanent=True, code=str(error)) from None
+
+
+def tool_keys(tool: Tool, default: SecretStr | None) -> list[Webhook]:
+    """Return the keys that sign this tool's requests, read now. Raises `ConfigError`."""
+    secret = resolve_secret(tool.secret) if tool.secret is not None else default
+    if secret is None:
+        raise ConfigError("no signing secret; set the tool's secret or GATEWAY_WEBHOOK_SECRET")
+    return signing_keys(secret)
+
+
+def secret_problems(agents: AgentsFile, default: SecretStr | None) -> list[str]:
+    """Return one sentence per tool that could not sign; ask before serving, callers would find out otherwise."""
+    problems = []
+    for agent in agents.agents.values():
+        for tool in agent.tools:
+            try:
+                tool_keys(tool, default)
+            except ConfigError as error:
+                problems.append(f"tool {agent.name}/{tool.name}: {error}")
+    return problems
 
 
 def signing_keys(secret: SecretStr) -> list[Webhook]:

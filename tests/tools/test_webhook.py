@@ -8,10 +8,18 @@ import pytest
 from pydantic import SecretStr
 from standardwebhooks import Webhook
 
-from gateway.agents import Tool
+from gateway.agents import AgentsFile, Tool
 from gateway.errors import ConfigError
 from gateway.tools.netguard import NetGuard
-from gateway.tools.webhook import CallFacts, ToolOutcome, ToolRequest, WebhookInvoker, sign, signing_keys
+from gateway.tools.webhook import (
+    CallFacts,
+    ToolOutcome,
+    ToolRequest,
+    WebhookInvoker,
+    secret_problems,
+    sign,
+    signing_keys,
+)
 
 from .server import Business, Reply, answer, business
 
@@ -267,6 +275,21 @@ def test_a_missing_secret_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None
     assert none.detail == "no signing secret; set the tool's secret or GATEWAY_WEBHOOK_SECRET"
     assert unset.detail == "the environment variable ORDERS_SECRET is not set"
     assert received == 0
+
+
+def test_tools_that_could_not_sign_are_known_before_serving(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ORDERS_SECRET", raising=False)
+    tools = [
+        {"name": name, "description": "x", "url": "https://api.example.com", "secret": secret}
+        for name, secret in (("a", None), ("b", "env:ORDERS_SECRET"))
+    ]
+    agents = AgentsFile.model_validate({"agents": {"support": {"instructions": "x", "tools": tools}}})
+    assert secret_problems(agents, None) == [
+        "tool support/a: no signing secret; set the tool's secret or GATEWAY_WEBHOOK_SECRET",
+        "tool support/b: the environment variable ORDERS_SECRET is not set",
+    ]
+    monkeypatch.setenv("ORDERS_SECRET", SECRET)
+    assert secret_problems(agents, SecretStr("raw")) == []
 
 
 def test_cancellation_passes_through() -> None:
