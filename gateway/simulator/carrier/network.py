@@ -39,10 +39,12 @@ class TwilioNetwork:
         faults: CallbackFaults | None = None,
         seed: int | None = None,
         epoch: datetime | None = None,
+        allow_loopback_ws: bool = False,
     ) -> None:
         """`route` maps a public origin (https://gw.example.com) to where it really listens (http://127.0.0.1:8080).
 
         With a `seed` and an `epoch` (the time of day now) two runs on a virtual clock are identical.
+        `allow_loopback_ws` also takes `ws://` stream URLs of this machine, which Twilio does not (31922).
         """
         started = asyncio.get_running_loop().time()
         base = epoch or datetime.now(UTC)
@@ -58,6 +60,7 @@ class TwilioNetwork:
             faults=faults or CallbackFaults(),
             rng=self._rng,
             wall=lambda: base + timedelta(seconds=asyncio.get_running_loop().time() - started),
+            allow_loopback_ws=allow_loopback_ws,
         )
 
     async def call(self, plan: CallPlan) -> CallReport:

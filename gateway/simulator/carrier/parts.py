@@ -28,3 +28,5 @@ class NetworkParts:
     rng: random.Random
     wall: Callable[[], datetime]
     """The time of day, moved on by the event loop's clock."""
+    allow_loopback_ws: bool = False
+    """Also take `ws://` stream URLs of this machine, for a gateway in development."""

@@ -16,6 +16,7 @@ from gateway.wire import TextSocket
 __all__ = ["StreamOpener"]
 
 CONNECT_TIMEOUT_S = 10.0
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class StreamOpener:
@@ -53,7 +54,8 @@ class StreamOpener:
 
     async def _open(self, stream: Stream, sid: str, line: PhoneLine) -> TextSocket | None:
         parts = urlsplit(stream.url)
-        if parts.scheme != "wss" or not parts.netloc:
+        local = self._parts.allow_loopback_ws and parts.hostname in _LOOPBACK and parts.scheme == "ws"
+        if not parts.netloc or not (parts.scheme == "wss" or local):
             self._fail(stream, sid, line, 31922 if parts.netloc else 31923, "the stream URL is not wss://host/path")
             return None
         if parts.query or parts.fragment:
