@@ -36,6 +36,9 @@ class ModelOptions(BaseModel):
     rate_limits: Literal["before", "after", "never"] = "after"
     """Where `rate_limits.updated` stands relative to a response."""
 
+    obfuscation: bool = False
+    """Deltas carry an extra `obfuscation` field, as the service's may; clients must ignore it."""
+
     expires_s: float = Field(default=3600.0, gt=0)
     """A session's longest life."""
     epoch: int | None = None

@@ -79,7 +79,9 @@ class Response:
         self._prompt = tuple(prompt)
         audio_format = made_with.audio_format["type"]
         self._output = Output(state, self.id, audio_format, in_conversation=made_with.in_conversation)
-        self._usage = state.meter.measure(made_with.instructions, made_with.tools, self._prompt)
+        self._usage = state.meter.measure(
+            made_with.instructions, made_with.tools, self._prompt, in_conversation=made_with.in_conversation
+        )
         self._late = state.options.late_deltas
         self._ending: faults.Ending | None = None
         self._budget = self._token_budget()

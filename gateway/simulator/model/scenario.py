@@ -64,6 +64,8 @@ class Scenario(_Part):
     greeting: str = "Hello, how can I help you?"
     """Spoken when a response is asked before any user turn, unless the instructions say what to say exactly."""
     greeting_faults: list[FaultStep] = Field(default_factory=list)
+    idle: str = "Are you still there?"
+    """Spoken when the caller said nothing until the idle timeout."""
     default: str = "I am sorry, could you say that again?"
     """Spoken at a turn the script does not have."""
     default_result: str = "All right, that is done."

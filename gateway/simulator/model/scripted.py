@@ -46,7 +46,12 @@ class ScriptedEngine:
         exactly = SAY_EXACTLY.search(context.instructions)
         last = context.items[-1] if context.items else {}
         if exactly and (context.turn == 0 or exactly.start() == 0 or not _asks(last)):
-            return self._answer([Speech(re.sub(r"\\(.)", r"\1", exactly[1]))], self._scenario.greeting_faults if context.turn == 0 else ())
+            return self._answer(
+                [Speech(re.sub(r"\\(.)", r"\1", exactly[1]))],
+                self._scenario.greeting_faults if context.turn == 0 else (),
+            )
+        if _silent(last):
+            return self._answer([Speech(self._scenario.idle)], ())
         if context.turn == 0 and last.get("type") != "function_call_output":
             return self._answer([Speech(self._scenario.greeting)], self._scenario.greeting_faults)
         script = self._scenario.turn(context.turn)
@@ -86,6 +91,12 @@ class ScriptedEngine:
 def _asks(item: Mapping[str, Any]) -> bool:
     """Whether an item waits for an answer."""
     return item.get("role") == "user" or item.get("type") == "function_call_output"
+
+
+def _silent(item: Mapping[str, Any]) -> bool:
+    """Whether an item is the silence an idle timeout commits: caller audio in which nothing was ever heard."""
+    content = item.get("content") or [{}]
+    return content[0].get("type") == "input_audio" and content[0].get("transcript") is None
 
 
 def _last_user_text(items: Sequence[Mapping[str, Any]]) -> str:

@@ -84,6 +84,9 @@ class ModelServer:
 
     async def __aenter__(self) -> Self:
         host, port = self._address
+        # Peers that vanish during a handshake are their own business, not an error of ours with a traceback.
+        quiet = logging.getLogger(f"{__name__}.websockets")
+        quiet.setLevel(logging.CRITICAL)
         self._server = await serve(
             self._connected,
             host,
@@ -94,7 +97,7 @@ class ModelServer:
             max_size=MAX_FRAME_BYTES,
             ping_interval=self.options.ping_s,
             close_timeout=CLOSE_TIMEOUT_S,
-            logger=logging.getLogger(f"{__name__}.websockets"),
+            logger=quiet,
         )
         return self
 

@@ -108,6 +108,8 @@ class SessionState:
         if self.deaf:
             return
         event: Json = {"type": kind, "event_id": self.ids.event(), **fields}
+        if self.options.obfuscation and kind.endswith(".delta"):
+            event["obfuscation"] = self.ids.new("pad")
         if self._observer is not None:
             self._observer(self.record.id, "out", event, self.now)
         self.outbox.put(json.dumps(event, separators=(",", ":")))

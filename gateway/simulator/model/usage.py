@@ -40,7 +40,9 @@ class Meter:
     def __init__(self) -> None:
         self._cached: list[_Share] = []
 
-    def measure(self, instructions: str, tools: Sequence[Json], items: Sequence[Item]) -> Json:
+    def measure(
+        self, instructions: str, tools: Sequence[Json], items: Sequence[Item], *, in_conversation: bool
+    ) -> Json:
         """Return `input_tokens` and `input_token_details` for a prompt. Call once, when a response starts."""
         head = instructions + (json.dumps(list(tools)) if tools else "")
         prompt = [_Share((head, 0), text_tokens(head), 0), *(_share(item) for item in items)]
@@ -49,7 +51,8 @@ class Meter:
             if now.key != before.key:
                 break
             hits.append(now)
-        self._cached = prompt
+        if in_conversation:
+            self._cached = prompt
         text, audio = sum(share.text for share in prompt), sum(share.audio for share in prompt)
         cached_text, cached_audio = sum(share.text for share in hits), sum(share.audio for share in hits)
         details = {

@@ -1,6 +1,12 @@
 """Spoken turns: detection, commits, responses, interruptions, transcripts."""
 
+import pytest
+
+from gateway.errors import ModelError
+from gateway.simulator.engine import Answer, Context
+from gateway.simulator.model import ScriptedEngine
 from gateway.simulator.model.scripted import babble
+from gateway.simulator.model.sound import encode_all
 from tests.clock import run
 from tests.simulator.model.client import Event, desk, silence, speech
 
@@ -211,14 +217,13 @@ def test_a_silent_caller_triggers_the_idle_timeout_after_playback_would_have_end
             await client.telephone(idle_timeout_ms=5000)
             await client.send("response.create")
             await client.until("response.done")
-            done_at = server.record.opened_at
             await client.append(silence(3000))
             event = await client.until("input_audio_buffer.timeout_triggered")
             assert event["audio_end_ms"] == 3000
             committed = await client.until("input_audio_buffer.committed")
             assert committed["item_id"] == event["item_id"]
-            assert (await client.until("response.done"))["response"]["status"] == "completed"
-            assert done_at == server.record.opened_at
+            done = (await client.until("response.done"))["response"]
+            assert done["output"][0]["content"][0]["transcript"] == "Are you still there?"
 
     run(call())
 
@@ -247,3 +252,75 @@ def test_semantic_detection_waits_for_unfinished_words_and_not_for_finished_ones
     unfinished, finished = run(call())
     # 2 s against 0.5 s of silence; only the second turn has room for 300 ms of padding before it.
     assert unfinished - finished == 1500 - 300
+
+
+class Mumbler(ScriptedEngine):
+    """Understands nothing and says so, as an engine whose recognizer failed does."""
+
+    async def transcribe(self, audio: bytes, prompt: str, turn: int) -> str:
+        raise ModelError("the recognizer gave up", code="audio_unintelligible")
+
+
+def test_a_failed_transcription_is_told_and_the_response_still_comes() -> None:
+    async def call() -> None:
+        async with desk(Mumbler()) as server:
+            client = await server.connect()
+            await client.configure(audio={"input": {"transcription": {"model": "whisper-1"}}})
+            await client.telephone()
+            await client.append(speech() + silence(600))
+            failed = await client.until("conversation.item.input_audio_transcription.failed")
+            assert failed["error"]["code"] == "audio_unintelligible"
+            assert (await client.until("response.done"))["response"]["status"] == "completed"
+
+    run(call())
+
+
+class Broken(ScriptedEngine):
+    """Breaks in a way nobody foresaw."""
+
+    async def respond(self, context: Context) -> Answer:
+        raise RuntimeError("no such luck")
+
+
+def test_a_broken_engine_closes_its_session_with_1011_and_a_logged_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def call() -> None:
+        async with desk(Broken()) as server:
+            client, other = await server.connect(), await server.connect()
+            await client.send("response.create")
+            await client.drain()
+            assert client.closed is not None
+            assert client.closed.code == 1011
+            await other.configure()
+
+    run(call())
+    assert "no such luck" in caplog.text
+
+
+def test_deltas_may_carry_fields_clients_do_not_know() -> None:
+    async def call() -> None:
+        async with desk(obfuscation=True) as server:
+            client = await server.connect()
+            await client.send("response.create")
+            assert (await client.until("response.output_audio.delta"))["obfuscation"]
+
+    run(call())
+
+
+@pytest.mark.parametrize("name", ["audio/pcma", "audio/pcm"])
+def test_speech_is_found_in_every_input_format(name: str) -> None:
+    caller = silence(500) + speech() + silence(800)
+
+    async def call() -> None:
+        async with desk(ORDER) as server:
+            client = await server.connect()
+            await client.configure(audio={"input": {"format": {"type": name}}})
+            encoded = encode_all(caller, name)
+            for at in range(0, len(encoded), 961):
+                await client.append(encoded[at : at + 961])
+            started = await client.until("input_audio_buffer.speech_started")
+            assert 200 <= started["audio_start_ms"] <= 240
+            await client.until("response.done")
+
+    run(call())
