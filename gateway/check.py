@@ -22,7 +22,7 @@ from gateway.errors import ConfigError, ModelError, ToolError
 from gateway.log import mask_number, redact
 from gateway.realtime.codec import session_update
 from gateway.realtime.connection import dial
-from gateway.tools.netguard import NetGuard
+from gateway.tools.netguard import NetGuard, tls_context
 from gateway.tools.webhook import tool_keys
 from gateway.wire import TextSocket, WireClosed
 
@@ -380,7 +380,7 @@ async def _address(guard: NetGuard, url: str) -> str:
 
 
 def _client(base_url: str) -> httpx2.AsyncClient:
-    return httpx2.AsyncClient(base_url=base_url, trust_env=False, timeout=CHECK_S)
+    return httpx2.AsyncClient(base_url=base_url, verify=tls_context(), trust_env=False, timeout=CHECK_S)
 
 
 def _dig(document: object, *keys: str) -> object:

@@ -10,6 +10,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 import httpcore2
@@ -17,7 +18,7 @@ import httpx2
 
 from gateway.errors import ToolError
 
-__all__ = ["GuardedTransport", "NetGuard"]
+__all__ = ["GuardedTransport", "NetGuard", "tls_context"]
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -84,11 +85,10 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
     """An HTTP/1.1 transport whose connections all pass the guard. No proxies, no redirects, no Unix sockets."""
 
     def __init__(self, guard: NetGuard, *, max_connections: int = 100) -> None:
-        context = httpx2.create_ssl_context(trust_env=False)
         # One pool per scheme: a backend is told host and port, not whether TLS follows.
         self._pools = {
             scheme: httpcore2.AsyncConnectionPool(
-                ssl_context=context,
+                ssl_context=tls_context(),
                 max_connections=max_connections,
                 keepalive_expiry=KEEPALIVE_S,
                 network_backend=_GuardedBackend(guard, plain_text=scheme == "http"),
@@ -112,6 +112,12 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
     async def aclose(self) -> None:
         for pool in self._pools.values():
             await pool.aclose()
+
+
+@cache
+def tls_context() -> ssl.SSLContext:
+    """Return the one TLS context of the process: reading the authorities' certificates takes some 50 ms."""
+    return httpx2.create_ssl_context(trust_env=False)
 
 
 class _Body(httpx2.AsyncByteStream):
