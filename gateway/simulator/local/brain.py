@@ -30,7 +30,7 @@ EXACTLY = re.compile(r"say exactly\s*:?\s*(?:\"((?:[^\"\\]|\\.){1,1000})\"|“([
 COMPANY = re.compile(r"\b(?:for|of|at|from) ((?:[A-Z][\w&']{1,30})(?: [A-Z][\w&']{1,30}){0,3})")
 HANG_UP = {"hang_up", "hangup", "end_call"}
 HAND_OVER = {"transfer", "human", "operator", "handoff", "escalate"}
-NOT_CAUGHT = "I did not catch that. Could you say it again, please?"
+NOT_CAUGHT = "I did not understand you. Please say that again."
 STILL_THERE = "Are you still there? How can I help you?"
 MAX_STORY_CHARS = 1200
 

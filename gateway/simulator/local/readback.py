@@ -54,7 +54,7 @@ def _parse(output: str) -> object:
 
 
 def _facts(value: Mapping[str, object], arguments: Mapping[str, Value]) -> str:
-    """Return "For order 4 2 7, the status is shipped, and the carrier is Parcel Express."."""
+    """Return "Okay. Order 4 2 7: the status is shipped, and the carrier is Parcel Express."."""
     echoed: list[str] = []
     facts: list[str] = []
     for key, found in _flat(value):
@@ -72,8 +72,10 @@ def _facts(value: Mapping[str, object], arguments: Mapping[str, Value]) -> str:
     if not facts:
         return f"That is done for {echoed[0]}." if echoed else _done(value)
     listed = facts[0] if len(facts) == 1 else ", ".join(facts[:-1]) + ", and " + facts[-1]
-    text = f"For {echoed[0]}, {listed}." if echoed else f"{listed}."
-    return text[0].upper() + text[1:]
+    if not echoed:
+        return f"{listed[0].upper()}{listed[1:]}."
+    # "For order" comes out of an 8 kHz synthesiser as "four order": a word in front keeps the number apart.
+    return f"Okay. {echoed[0][0].upper()}{echoed[0][1:]}: {listed}."
 
 
 def _yes_or_no(key: str, value: bool) -> str:

@@ -5,7 +5,8 @@ from enum import Enum, auto
 
 __all__ = ["ANYTHING_ELSE", "REPLIES", "Intent", "intent_of"]
 
-ANYTHING_ELSE = "Is there anything else I can help you with?"
+ANYTHING_ELSE = "What else can I do for you?"
+"""This and the replies are worded so that a recogniser, too, understands the synthesiser on a telephone line."""
 
 
 class Intent(Enum):
@@ -55,7 +56,7 @@ PATTERNS = {
 COMPILED = {intent: re.compile(pattern) for intent, pattern in PATTERNS.items()}
 
 REPLIES = {
-    Intent.GOODBYE: "Thank you for calling. Goodbye!",
+    Intent.GOODBYE: "Thank you for calling. Bye bye!",
     Intent.HUMAN: "I am sorry, nobody is free to take over right now. What can I do for you?",
     Intent.NOT_ASKED: "I am sorry. Please tell me again what you would like to know.",
     Intent.STOP: "Sure, go ahead. What would you like to know?",

@@ -127,8 +127,8 @@ def test_an_interruption_with_a_question_is_answered() -> None:
 
 
 def test_goodbye_ends_the_call_in_the_same_answer() -> None:
-    assert respond(caller("That's all, thanks. Bye.")) == ["Thank you for calling. Goodbye!", "hang_up {}"]
-    assert respond(caller("That's all, thanks. Bye."), tools=[ORDER_STATUS]) == ["Thank you for calling. Goodbye!"]
+    assert respond(caller("That's all, thanks. Bye.")) == ["Thank you for calling. Bye bye!", "hang_up {}"]
+    assert respond(caller("That's all, thanks. Bye."), tools=[ORDER_STATUS]) == ["Thank you for calling. Bye bye!"]
 
 
 def test_nothing_else_is_a_goodbye_too() -> None:
@@ -160,13 +160,13 @@ def test_a_question_is_answered_from_the_instructions() -> None:
 @pytest.mark.parametrize(
     ("heard", "said"),
     [
-        ("", "I did not catch that."),
-        ("...", "I did not catch that."),
+        ("", "I did not understand you."),
+        ("...", "I did not understand you."),
         ("Hi there, how are you today?", "I am very well"),
         ("Thank you.", "You are welcome."),
         ("Are you a real person or a computer?", "I am a computer"),
         ("Sorry, can you say that again?", "Of course. How can I help?"),
-        ("Okay.", "Is there anything else"),
+        ("Okay.", ANYTHING_ELSE),
         ("Yes, that's correct.", "All right."),
         ("This is ridiculous!", "I am very sorry about that."),
         ("Purple elephants.", "I am sorry, I did not understand that. I can look up the status"),

@@ -12,10 +12,10 @@ ELSE = "Can I help you with something else?"
     ("output", "said"),
     [
         ({"message": "It is on its way."}, "It is on its way."),
-        ({"order_id": "427", "status": "shipped"}, "For order 4 2 7, the status is shipped."),
+        ({"order_id": "427", "status": "shipped"}, "Okay. Order 4 2 7: the status is shipped."),
         (
             {"order_id": "427", "status": "shipped", "carrier": "Parcel Express", "eta": "2026-11-24"},
-            "For order 4 2 7, the status is shipped, the carrier is Parcel Express, "
+            "Okay. Order 4 2 7: the status is shipped, the carrier is Parcel Express, "
             "and the expected arrival is Tuesday, November 24th.",
         ),
         ({"order": {"state": "in_transit", "items": 3}}, "The state is in transit, and the items are 3."),

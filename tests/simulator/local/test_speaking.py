@@ -8,15 +8,15 @@ from gateway.simulator.local.engine import LocalEngine
 from gateway.simulator.local.wer import digits_of, word_errors
 
 REPLIES = [
-    "For order 4 2 7, the status is shipped, and the expected arrival is Tuesday, November 24th.",
-    "For order 9 1 5 3, the status is delivered. Is there anything else I can help you with?",
+    "Okay. Order 4 2 7: the status is shipped, and the expected arrival is Tuesday, November 24th.",
+    "Okay. Order 9 1 5 3: the status is delivered. What else can I do for you?",
     "Hello, thank you for calling. How can I help you?",
     "Could you tell me the order number, please?",
     "Sure, go ahead. What would you like to know?",
-    "Thank you for calling. Goodbye!",
-    "Our opening hours on Saturday are from nine in the morning to five in the afternoon.",
+    "Thank you for calling. Bye bye!",
+    "I did not understand you. Please say that again.",
+    "I am sorry, that did not work. Can I help you with something else?",
     "Your appointment is booked for Thursday at three thirty in the afternoon.",
-    "I am sorry, I could not find that order. Could you repeat the number, please?",
     "I am a computer, but I will do my best to help you. What can I do for you?",
 ]
 
