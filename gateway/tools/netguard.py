@@ -8,7 +8,7 @@ Spellings of an address (decimal, octal, mapped, …) need no rule of their own,
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -22,6 +22,8 @@ __all__ = ["GuardedTransport", "NetGuard", "tls_context"]
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
+LookUp = Callable[[str, int], Sequence[str]]
+"""Returns the addresses of a host name as text; blocks; raises `OSError`."""
 
 MAX_ADDRESSES = 4
 """Addresses of a name that are tried, in the resolver's order."""
@@ -45,10 +47,17 @@ NEVER_PUBLIC = tuple(
 class NetGuard:
     """Says which addresses a tool may reach."""
 
-    def __init__(self, allow: Iterable[Network] = (), *, allow_loopback: bool = False) -> None:
-        """`allow` are private networks of the business; `allow_loopback` is for development on one machine."""
+    def __init__(
+        self, allow: Iterable[Network] = (), *, allow_loopback: bool = False, look_up: LookUp | None = None
+    ) -> None:
+        """`allow` are private networks of the business; `allow_loopback` is for development on one machine.
+
+        `look_up` replaces the system's resolver; it runs in a thread.
+        """
         self._allow = tuple(allow)
         self._allow_loopback = allow_loopback
+        self._look_up = look_up or _system_look_up
+        self._pending: dict[str, asyncio.Future[Sequence[str]]] = {}
 
     def is_trusted(self, address: Address) -> bool:
         """Tell whether the operator named this address as inside: loopback in development, or an allowed network."""
@@ -67,18 +76,36 @@ class NetGuard:
         With `plain_text` (http) every address must be trusted: what leaves our network is encrypted. A name that does
         not resolve is a `httpcore2.ConnectError`.
         """
-        loop = asyncio.get_running_loop()
-        try:
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:  # UnicodeError: a label longer than DNS allows
-            raise httpcore2.ConnectError(f"the host name does not resolve ({type(error).__name__})") from None
-        addresses = list(dict.fromkeys(ip_address(entry[4][0]) for entry in found))
+        addresses = await self._addresses(host, port)
         for address in addresses:
             if not self.is_allowed(address):
                 raise ToolError("the address is not public and not in GATEWAY_WEBHOOK_ALLOW_CIDRS", permanent=True)
             if plain_text and not self.is_trusted(address):
                 raise ToolError("http is allowed to private addresses only; use https", permanent=True)
         return addresses[:MAX_ADDRESSES]
+
+    async def _addresses(self, host: str, port: int) -> list[Address]:
+        try:
+            return [ip_address(host)]
+        except ValueError:
+            pass
+        pending = self._pending.get(host)
+        if pending is None:
+            # One look-up per name at a time: waiters give up, its thread cannot, and the threads are shared with
+            # everything else that resolves names.
+            pending = asyncio.get_running_loop().run_in_executor(None, self._look_up, host, port)
+            self._pending[host] = pending
+            pending.add_done_callback(lambda done: self._looked_up(host, done))
+        try:
+            found = await asyncio.shield(pending)
+        except (OSError, UnicodeError) as error:  # UnicodeError: a label longer than DNS allows
+            raise httpcore2.ConnectError(f"the host name does not resolve ({type(error).__name__})") from None
+        return list(dict.fromkeys(ip_address(text) for text in found))
+
+    def _looked_up(self, host: str, done: asyncio.Future[Sequence[str]]) -> None:
+        self._pending.pop(host, None)
+        if not done.cancelled():
+            done.exception()  # told to whoever still waits; nobody may
 
 
 class GuardedTransport(httpx2.AsyncBaseTransport):
@@ -179,6 +206,10 @@ class _GuardedBackend(httpcore2.AsyncNetworkBackend):
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+
+def _system_look_up(host: str, port: int) -> Sequence[str]:
+    return [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
 
 def _as_httpcore2(request: httpx2.Request) -> httpcore2.Request:

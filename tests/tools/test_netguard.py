@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import threading
 from ipaddress import IPv4Address, ip_address, ip_network
 
 import httpcore2
@@ -98,42 +99,46 @@ def test_plain_http_reaches_trusted_addresses_only() -> None:
 
 
 def test_one_inside_address_among_several_refuses_the_name() -> None:
-    class Resolver(asyncio.SelectorEventLoop):
-        """Answers as a rebinding name server would: a public address, and an inside one beside it."""
-
-        lookups = 0
-
-        async def getaddrinfo(self, *_: object, **__: object) -> list[object]:  # type: ignore[override]
-            self.lookups += 1
-            return [(2, 1, 6, "", ("8.8.8.8", 443)), (2, 1, 6, "", ("10.0.0.1", 443))]
-
-    with asyncio.Runner(loop_factory=Resolver) as runner, pytest.raises(ToolError):
-        runner.run(get(NetGuard(), "https://rebind.example/"))
+    guard = NetGuard(look_up=lambda host, port: ["8.8.8.8", "10.0.0.1"])
+    with pytest.raises(ToolError, match="^the address is not public"):
+        asyncio.run(get(guard, "https://rebind.example/"))
 
 
 def test_the_name_is_looked_up_once_and_that_answer_is_used() -> None:
-    class Resolver(asyncio.SelectorEventLoop):
-        """Loopback at the first look-up, a dead address at any later one."""
+    answers = iter([["127.0.0.1"], ["240.0.0.1"]])  # as a rebinding name server: other at the second look-up
+    guard = NetGuard(allow_loopback=True, look_up=lambda host, port: next(answers))
 
-        lookups: list[object]
-
-        async def getaddrinfo(self, host: object, port: int, **_: object) -> list[object]:  # type: ignore[override]
-            self.lookups = [*getattr(self, "lookups", []), host]
-            address = "127.0.0.1" if str(host) in ("rebind.example", "127.0.0.1") else "240.0.0.1"
-            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
-
-    async def main() -> tuple[int, list[object]]:
+    async def main() -> int:
         async with business(answer(200, {})) as server:
-            url = f"http://rebind.example:{server.port}/"
-            response = await get(NetGuard(allow_loopback=True), url)
-            loop = asyncio.get_running_loop()
-            assert isinstance(loop, Resolver)
-            return response.status_code, loop.lookups
+            return (await get(guard, f"http://rebind.example:{server.port}/")).status_code
 
-    with asyncio.Runner(loop_factory=Resolver) as runner:
-        status, lookups = runner.run(main())
-    assert status == 200
-    assert [host for host in lookups if host == "rebind.example"] == ["rebind.example"]
+    assert asyncio.run(main()) == 200
+    assert next(answers) == ["240.0.0.1"]
+
+
+def test_a_hanging_name_server_holds_one_thread_per_name() -> None:
+    release = threading.Event()
+    asked: list[str] = []
+
+    def hang(host: str, port: int) -> list[str]:
+        asked.append(host)
+        release.wait(10)
+        raise OSError("name server does not answer")
+
+    async def one(guard: NetGuard) -> None:
+        with pytest.raises(httpx2.ConnectTimeout, match="^the host name was not resolved in time$"):
+            async with httpx2.AsyncClient(transport=GuardedTransport(guard), timeout=0.1) as client:
+                await client.get("https://slow.example/")
+
+    async def main() -> None:
+        guard = NetGuard(look_up=hang)
+        try:
+            await asyncio.gather(*(one(guard) for _ in range(20)))
+        finally:
+            release.set()
+
+    asyncio.run(main())
+    assert asked == ["slow.example"]
 
 
 def test_a_name_that_does_not_resolve_is_a_connect_error() -> None:
@@ -144,17 +149,13 @@ def test_a_name_that_does_not_resolve_is_a_connect_error() -> None:
 
 
 def test_the_next_address_is_tried_when_the_first_is_dead() -> None:
-    class Resolver(asyncio.SelectorEventLoop):
-        async def getaddrinfo(self, host: object, port: int, **_: object) -> list[object]:  # type: ignore[override]
-            addresses = ["127.0.0.9", "127.0.0.1"] if str(host) == "two.example" else [str(host)]
-            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
+    guard = NetGuard(allow_loopback=True, look_up=lambda host, port: ["127.0.0.9", "127.0.0.1"])
 
     async def main() -> int:
         async with business(answer(200, {})) as server:
-            return (await get(NetGuard(allow_loopback=True), f"http://two.example:{server.port}/")).status_code
+            return (await get(guard, f"http://two.example:{server.port}/")).status_code
 
-    with asyncio.Runner(loop_factory=Resolver) as runner:
-        assert runner.run(main()) == 200
+    assert asyncio.run(main()) == 200
 
 
 def test_only_web_schemes_are_spoken() -> None:
