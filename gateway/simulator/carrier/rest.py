@@ -9,11 +9,10 @@ import base64
 import binascii
 import hmac
 import math
-import re
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlencode
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -24,31 +23,15 @@ from gateway.simulator.carrier import twiml
 from gateway.simulator.carrier.call import LiveCall
 from gateway.simulator.carrier.courier import http_date
 from gateway.simulator.carrier.facts import API_VERSION
-from gateway.simulator.carrier.flow import End
 from gateway.simulator.carrier.network import TwilioNetwork
+from gateway.simulator.carrier.orders import RestError, checked_url, document, method, one, order, read_form
 from gateway.simulator.carrier.plan import Callee, OutboundRequest
 
-__all__ = ["RestError", "TwilioRest"]
+__all__ = ["TwilioRest"]
 
-MAX_BODY_BYTES = 64 * 1024
-MAX_TWIML = 4000
-MAX_TIMEOUT_S = 600
 STOP_S = 10.0
 """How long the live calls get to end when the server stops."""
 _PAGE = 50
-_EVENTS = frozenset({"initiated", "ringing", "answered", "completed"})
-_NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
-_PARTY = re.compile(r"(sip|sips|client):\S{1,200}")
-Form = Mapping[str, Sequence[str]]
-
-
-class RestError(Exception):
-    """An answer in Twilio's error shape."""
-
-    def __init__(self, status: int, code: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
 
 
 class TwilioRest:
@@ -71,6 +54,7 @@ class TwilioRest:
         self._calls_per_s = calls_per_s
         self._credentials = {network.account_sid: network.auth_token, **(api_keys or {})}
         self._recent: deque[float] = deque()
+        self._failures: deque[tuple[RestError, bool]] = deque()
         self._group: asyncio.TaskGroup | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
         account = f"/{API_VERSION}/Accounts/{{account}}"
@@ -84,6 +68,10 @@ class TwilioRest:
             ],
             lifespan=self._lifespan,
         )
+
+    def fail_next(self, status: int, code: int, *, created: bool = False) -> None:
+        """Answer the next creation with an error; with `created` the call is placed all the same."""
+        self._failures.append((RestError(status, code, "a simulated failure"), created))
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
@@ -134,25 +122,30 @@ class TwilioRest:
         return JSONResponse({**account, **dates, "uri": f"/{API_VERSION}/Accounts/{sid}.json"})
 
     async def _create(self, request: Request) -> Response:
-        form = await _form(request)
+        form = await read_form(request)
         self._limit()
-        order = _order(form)
+        wish = order(form)
         if self._group is None:
             raise RestError(503, 20503, "the simulated network is stopping")
-        call = self._network.queue(order)
+        failure, created = self._failures.popleft() if self._failures else (None, True)
+        if failure is not None and not created:
+            raise failure
+        call = self._network.queue(wish)
         sid = call.facts.call_sid
         # The resource is shown as it was queued, whatever happens next.
         resource = self._resource(call)
-        task = self._tasks[sid] = self._group.create_task(self._run(call, order))
+        task = self._tasks[sid] = self._group.create_task(self._run(call, wish))
         task.add_done_callback(lambda _: self._tasks.pop(sid, None))
+        if failure is not None:
+            raise failure
         return JSONResponse(resource, 201)
 
-    async def _run(self, call: LiveCall, order: OutboundRequest) -> None:
-        await call.outbound(order, self._answer(order.to))
+    async def _run(self, call: LiveCall, wish: OutboundRequest) -> None:
+        await call.outbound(wish, self._answer(wish.to))
 
     async def _update(self, request: Request) -> Response:
-        call, form = self._call(request), await _form(request)
-        status, text, url = _one(form, "Status"), _one(form, "Twiml"), _one(form, "Url")
+        call, form = self._call(request), await read_form(request)
+        status, text, url = one(form, "Status"), one(form, "Twiml"), one(form, "Url")
         if call.facts.ended:
             raise _not_found(request)
         if status in ("completed", "canceled"):
@@ -164,24 +157,28 @@ class TwilioRest:
         elif call.facts.status != "in-progress":
             raise RestError(400, 21220, "Call is not in-progress. Cannot redirect.")
         elif url is not None:
-            call.interrupt(twiml.Document([twiml.Redirect(_url(url, 21205), _method(form, "Method"))]))
+            call.interrupt(twiml.Document([twiml.Redirect(checked_url(url, 21205), method(form, "Method"))]))
         else:
-            call.interrupt(_document(text))
+            call.interrupt(document(text))
         return JSONResponse(self._resource(call))
 
     async def _fetch(self, request: Request) -> Response:
         return JSONResponse(self._resource(self._call(request)))
 
     async def _list(self, request: Request) -> Response:
-        wanted = {name: request.query_params.get(name) for name in ("To", "From", "Status")}
-        found = [call for call in reversed(self._network.calls.values()) if _matches(call, wanted)]
-        size = request.query_params.get("PageSize", "")
-        size_value = min(max(int(size), 1), 1000) if size.isascii() and size.isdigit() and len(size) < 6 else _PAGE
-        page = [self._resource(call) for call in found[:size_value]]
-        uri = request.url.path
-        frame = {"page": 0, "page_size": size_value, "start": 0, "end": max(0, len(page) - 1)}
-        links = {"uri": uri, "first_page_uri": uri, "next_page_uri": None, "previous_page_uri": None}
-        return JSONResponse({"calls": page, **frame, **links})
+        query = dict(request.query_params)
+        size, number = _count(query.pop("PageSize", ""), _PAGE, 1000), _count(query.pop("Page", ""), 0, 10_000)
+        query.pop("PageToken", None)
+        if unknown := query.keys() - {"To", "From", "Status"}:
+            raise RestError(400, 20001, f"not simulated: filter by {', '.join(sorted(unknown))[:100]}")
+        found = [call for call in reversed(self._network.calls.values()) if _matches(call, query)]
+        start = number * size
+        page = [self._resource(call) for call in found[start : start + size]]
+        uri = f"{request.url.path}?{urlencode({**query, 'PageSize': size, 'Page': number + 1})}"
+        frame = {"page": number, "page_size": size, "start": start, "end": start + max(0, len(page) - 1)}
+        following = uri if len(found) > start + size else None
+        links = {"uri": request.url.path, "next_page_uri": following, "previous_page_uri": None}
+        return JSONResponse({"calls": page, **frame, **links, "first_page_uri": request.url.path})
 
     def _call(self, request: Request) -> LiveCall:
         call = self._network.calls.get(request.path_params["sid"])
@@ -215,9 +212,13 @@ class TwilioRest:
         }
 
 
-def _matches(call: LiveCall, wanted: Mapping[str, str | None]) -> bool:
+def _matches(call: LiveCall, wanted: Mapping[str, str]) -> bool:
     facts = {"To": call.facts.to, "From": call.facts.from_, "Status": call.facts.status}
-    return all(value is None or facts[name] == value for name, value in wanted.items())
+    return all(facts[name] == value for name, value in wanted.items())
+
+
+def _count(value: str, default: int, most: int) -> int:
+    return min(int(value), most) if value.isascii() and value.isdigit() and len(value) < 6 else default
 
 
 def _error(error: RestError) -> Response:
@@ -229,99 +230,3 @@ def _error(error: RestError) -> Response:
 
 def _not_found(request: Request) -> RestError:
     return RestError(404, 20404, f"The requested resource {request.url.path} was not found")
-
-
-async def _form(request: Request) -> Form:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise RestError(413, 20413, "the request is too large")
-    try:
-        return parse_qs(body.decode(), max_num_fields=200)
-    except (UnicodeDecodeError, ValueError) as error:
-        raise RestError(400, 20001, "the request is not a form") from error
-
-
-def _order(form: Form) -> OutboundRequest:
-    to, from_ = _one(form, "To"), _one(form, "From")
-    if to is None:
-        raise RestError(400, 21201, "No 'To' number is specified")
-    if from_ is None:
-        raise RestError(400, 21213, "No 'From' number is specified")
-    if not (_NUMBER.fullmatch(to) or _PARTY.fullmatch(to)):
-        raise RestError(400, 21211, "Invalid 'To' Phone Number")
-    if not (_NUMBER.fullmatch(from_) or _PARTY.fullmatch(from_)):
-        raise RestError(400, 21212, "Invalid 'From' Phone Number")
-    url, text = _one(form, "Url"), _one(form, "Twiml")
-    if url is None and text is None:
-        raise RestError(400, 21205, "Url parameter is required")
-    if url is None and len(text or "") > MAX_TWIML:
-        raise RestError(400, 21205, f"Twiml is longer than {MAX_TWIML} characters")
-    return OutboundRequest(
-        to=to,
-        from_=from_,
-        url=_url(url, 21205) if url is not None else None,
-        twiml=text if url is None else None,
-        method=_method(form, "Method"),
-        fallback_url=_optional_url(form, "FallbackUrl"),
-        status_callback=_optional_url(form, "StatusCallback"),
-        status_events=_events(form),
-        timeout_s=_seconds(form, "Timeout", 60, MAX_TIMEOUT_S),
-        time_limit_s=_seconds(form, "TimeLimit", 14400, 86400),
-        amd_callback=_optional_url(form, "AsyncAmdStatusCallback") if _wants_amd(form) else None,
-    )
-
-
-def _events(form: Form) -> Sequence[str]:
-    events = [event for value in form.get("StatusCallbackEvent", ["completed"]) for event in value.split()]
-    if unknown := set(events) - _EVENTS:
-        raise RestError(400, 21626, f"Invalid StatusCallbackEvents: {', '.join(sorted(unknown))[:100]}")
-    return events
-
-
-def _wants_amd(form: Form) -> bool:
-    machine = _one(form, "MachineDetection") in ("Enable", "DetectMessageEnd")
-    return machine and (_one(form, "AsyncAmd") or "").lower() == "true"
-
-
-def _document(text: str | None) -> twiml.Document | End:
-    if text is None:
-        raise RestError(400, 20001, "one of Status, Url and Twiml is required")
-    if len(text) > MAX_TWIML:
-        raise RestError(400, 20001, f"Twiml is longer than {MAX_TWIML} characters")
-    try:
-        return twiml.parse_twiml(text.encode())
-    except twiml.TwimlError:
-        # Twilio accepts the request and fails the call.
-        return End("application_error")
-
-
-def _one(form: Form, name: str) -> str | None:
-    values = form.get(name)
-    return values[-1].strip() if values and values[-1].strip() else None
-
-
-def _url(value: str, code: int) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise RestError(400, code, "Url is not a valid URL")
-    return value
-
-
-def _optional_url(form: Form, name: str) -> str | None:
-    value = _one(form, name)
-    return _url(value, 21609 if name == "StatusCallback" else 21205) if value is not None else None
-
-
-def _method(form: Form, name: str) -> str:
-    return "GET" if (_one(form, name) or "").upper() == "GET" else "POST"
-
-
-def _seconds(form: Form, name: str, default: int, most: int) -> float:
-    value = _one(form, name)
-    if value is None:
-        return default
-    if not (value.isascii() and value.isdigit() and len(value) < 7) or not 0 < int(value) <= most:
-        raise RestError(400, 20001, f"{name} must be a number from 1 to {most}")
-    return float(value)

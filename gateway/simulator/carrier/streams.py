@@ -53,7 +53,11 @@ class StreamOpener:
             self._report.warn(line.clock(), 31921, f"the server closed the stream with {code}")
 
     async def _open(self, stream: Stream, sid: str, line: PhoneLine) -> TextSocket | None:
-        parts = urlsplit(stream.url)
+        try:
+            parts = urlsplit(stream.url)
+        except ValueError:
+            self._fail(stream, sid, line, 31923, "the stream URL is not a URL")
+            return None
         local = self._parts.allow_loopback_ws and parts.hostname in _LOOPBACK and parts.scheme == "ws"
         if not parts.netloc or not (parts.scheme == "wss" or local):
             self._fail(stream, sid, line, 31922 if parts.netloc else 31923, "the stream URL is not wss://host/path")
@@ -67,7 +71,7 @@ class StreamOpener:
                 return await self._parts.connect(self._parts.router.real(url), headers)
         except UpgradeRefused as error:
             self._fail(stream, sid, line, 31920, f"the server answered the upgrade with HTTP {error.status}")
-        except OSError as error:
+        except (OSError, ValueError) as error:
             self._fail(stream, sid, line, 31902, f"no connection ({type(error).__name__})")
         return None
 

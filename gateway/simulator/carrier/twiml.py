@@ -6,7 +6,7 @@ as `Unknown`, reported (12200) and skipped.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import urljoin
 from xml.etree import ElementTree
@@ -126,11 +126,10 @@ class Document:
     verbs: Sequence[Verb] = ()
     url: str = ""
     """Where it came from; relative URLs are resolved against it."""
-    warnings: Sequence[str] = field(default=())
 
 
 def parse_twiml(body: bytes, url: str = "") -> Document:
-    """Parse an answer. Raises `TwimlError` 11750 (too large), 12100 (not XML) or 12200 (not TwiML)."""
+    """Parse an answer. Raises `TwimlError` 11750 (too large), 12100 (not XML), 12200 (not TwiML), 11100 (a bad URL)."""
     if len(body) > MAX_BYTES:
         raise TwimlError(11750, f"the answer is larger than {MAX_BYTES} bytes")
     try:
@@ -144,7 +143,10 @@ def parse_twiml(body: bytes, url: str = "") -> Document:
         raise TwimlError(12100, "the root element is not <Response>")
     if len(root) > MAX_VERBS:
         raise TwimlError(12200, f"more than {MAX_VERBS} verbs")
-    return Document([_verb(element, url) for element in root], url)
+    try:
+        return Document([_verb(element, url) for element in root], url)
+    except ValueError as error:
+        raise TwimlError(11100, f"not a URL: {error}") from error
 
 
 def _verb(element: ElementTree.Element, base: str) -> Verb:  # noqa: PLR0911 - one return a verb

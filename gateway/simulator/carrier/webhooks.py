@@ -25,7 +25,7 @@ MAX_RETRIES = 5
 
 
 class WebhookFailed(Exception):
-    """No usable answer; `code` is Twilio's error code (11200 bad status, 11205 no connection or no answer)."""
+    """No usable answer; `code` is Twilio's: 11100 bad URL, 11200 bad status, 11205 no connection or no answer."""
 
     def __init__(self, code: int, message: str, retry: str) -> None:
         super().__init__(message)
@@ -85,7 +85,10 @@ class Webhooks:
 
     async def send(self, url: str, form: Mapping[str, str], method: str = "POST") -> Reply:
         """Make one request, with its retries. Raises `WebhookFailed`; any status under 400 is a reply."""
-        limits = _limits(urlsplit(url).fragment)
+        try:
+            limits = _limits(urlsplit(url).fragment)
+        except ValueError as error:
+            raise WebhookFailed(11100, "not a URL", "none") from error
         token = str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
         for attempt in range(limits.retries + 1):
             try:
@@ -119,7 +122,9 @@ class Webhooks:
                 reply = await _read(response)
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             raise WebhookFailed(11205, f"no connection ({type(error).__name__})", "ct") from error
-        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        except (httpx2.InvalidURL, ValueError) as error:
+            raise WebhookFailed(11100, "not a usable URL", "none") from error
+        except httpx2.HTTPError as error:
             raise WebhookFailed(11205, f"no answer ({type(error).__name__})", "rt") from error
         if not 200 <= reply.status < 300:
             raise WebhookFailed(11200, f"HTTP {reply.status}", "4xx" if reply.status < 500 else "5xx")

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.simulator.carrier import BargeIn, CallReport, Dtmf, HangUp, Pause, Say, Script, Wait, tone
 from tests.clock import run
-from tests.simulator.carrier.application import STREAM, Application, Peer, network, plan
+from tests.simulator.carrier.application import GOODBYE, STREAM, Application, Peer, network, plan
 from tests.simulator.carrier.test_calls import LONG, SPEECH, call, greet
 
 FLOOD = base64.b64encode(bytes(8000 * 60)).decode()
@@ -139,3 +139,23 @@ def test_the_caller_hanging_up_during_a_redirect_still_stops_the_stream() -> Non
     application = Application(slow, pages={"/voice": STREAM})
     call(application, Script([Pause(1.01), HangUp()]))
     assert (messages[-1], messages.count("stop")) == ("stop", 1)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[", "https://exämple\u2603/after", "ftp://x/y", "https://gw.example.com:port/", " "]
+)
+def test_a_bad_address_in_twiml_is_an_application_error(url: str) -> None:
+    twiml = f"<Response><Redirect>{url}</Redirect></Response>"
+    report = call(Application(pages={"/voice": twiml}), Script([Pause(60.0), HangUp()]))
+    assert report.ended_by in ("application_error", "redirect_limit")
+    assert report.outcome == "completed"
+
+
+@pytest.mark.parametrize(
+    "url", ["wss://[", "wss://", "media", "wss://ex\u2603mple/media", "wss://gw.example.com:port/x"]
+)
+def test_a_bad_stream_address_is_a_warning_and_the_next_verb_runs(url: str) -> None:
+    twiml = STREAM.replace("wss://gw.example.com/media", url)
+    report = call(Application(pages={"/voice": twiml, "/after": GOODBYE}), Script())
+    assert report.says_heard == ["Goodbye."]
+    assert report.warnings

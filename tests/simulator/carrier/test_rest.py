@@ -35,8 +35,9 @@ TALK = Callee(script=Script([Pause(5.0), HangUp()]))
 class Desk:
     """A REST client together with the network behind it."""
 
-    def __init__(self, http: httpx2.AsyncClient, twilio: TwilioNetwork) -> None:
+    def __init__(self, http: httpx2.AsyncClient, twilio: TwilioNetwork, api: TwilioRest) -> None:
         self.http = http
+        self.api = api
         self.twilio = twilio
 
     async def create(self, **fields: Any) -> httpx2.Response:
@@ -62,7 +63,7 @@ async def desk(
         rest = TwilioRest(twilio, lambda _: callee, calls_per_s=limit)
         async with AsgiHost(rest.app) as host, host.http() as http:
             http.auth = httpx2.BasicAuth(ACCOUNT, TOKEN)
-            yield Desk(http, twilio)
+            yield Desk(http, twilio, rest)
 
 
 def placed(application: Application, callee: Callee = TALK, **more: Any) -> CallReport:
@@ -238,3 +239,34 @@ def test_calls_are_listed_by_number() -> None:
             assert [(call["sid"], call["status"]) for call in found] == [(sid, "busy")]
 
     run(main())
+
+
+def test_a_long_list_comes_in_pages() -> None:
+    async def main() -> None:
+        async with desk(Application(), Callee(outcome="failed")) as rest:
+            placed = [(await rest.create()).json()["sid"] for _ in range(5)]
+            seen, uri = [], "/2010-04-01/Accounts/AC00000000000000000000000000000001/Calls.json?PageSize=2"
+            while uri:
+                page = (await rest.http.get(f"https://api.twilio.com{uri}")).json()
+                seen += [call["sid"] for call in page["calls"]]
+                uri = page["next_page_uri"]
+            assert seen == placed[::-1]
+            refused = await rest.http.get(CALLS, params={"StartTime>": "2026-01-01"})
+            assert (refused.status_code, refused.json()["code"]) == (400, 20001)
+
+    run(main())
+
+
+def test_a_creation_can_fail_before_or_after_the_call_was_placed() -> None:
+    async def main() -> list[int]:
+        async with desk(Application()) as rest:
+            counts = []
+            for created in (False, True):
+                rest.api.fail_next(500, 20500, created=created)
+                answer = await rest.create()
+                assert (answer.status_code, answer.json()["code"]) == (500, 20500)
+                counts.append(len(rest.twilio.calls))
+            assert (await rest.create()).status_code == 201
+            return counts
+
+    assert run(main()) == [0, 1]
