@@ -74,7 +74,6 @@ class LocalEngine:
             whisper = Whisper(model or packaged_model(), workers=workers, sha256=sha256)
             whisper.warm_up()
             chosen = choose_speaker(speaker, piper_voice)
-            chosen.say("Ready.", "")
             silero = SileroPool(hearing, READY_VADS)
             return cls(whisper=whisper, silero=silero, speaker=chosen, brain=Brain(today), hearing=hearing)
 

@@ -1,5 +1,6 @@
 import asyncio
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -95,6 +96,20 @@ def test_a_program_of_the_system_speaks_when_there_is_one(speech_packages: None,
     else:
         with pytest.raises(ConfigError, match="not on PATH"):
             choose_speaker(name)
+
+
+def test_a_program_that_fails_is_passed_over(
+    speech_packages: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gateway.simulator.local.tts import choose_speaker
+
+    for name in ("flite", "espeak-ng"):
+        (tmp_path / name).write_text("#!/bin/sh\nexit 127\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert choose_speaker().name in {"piper", "espeak-library"}
+    with pytest.raises(ConfigError, match="the speech program failed"):
+        choose_speaker("flite")
 
 
 def test_an_unknown_speaker_is_refused_with_the_choices(speech_packages: None) -> None:
