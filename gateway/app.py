@@ -31,7 +31,7 @@ from gateway.outbound.routes import hash_key
 from gateway.outbound.routes import router as outbound_router
 from gateway.realtime.connection import Dial, dial
 from gateway.registry import Registry
-from gateway.store.store import Store
+from gateway.store.ports import CallStore
 from gateway.tools.netguard import NetGuard
 from gateway.tools.webhook import WebhookInvoker
 
@@ -46,7 +46,7 @@ class Gateway:
 
     settings: Settings
     agents: AgentsFile
-    store: Store
+    store: CallStore
     registry: Registry
     metrics: Metrics
     invoker: WebhookInvoker
@@ -71,12 +71,18 @@ class Gateway:
 
 
 def create_app(
-    settings: Settings, agents: AgentsFile, *, store: Store | None = None, open_socket: Dial = dial
+    settings: Settings,
+    agents: AgentsFile,
+    *,
+    store: CallStore | None = None,
+    invoker: WebhookInvoker | None = None,
+    open_socket: Dial = dial,
 ) -> FastAPI:
-    """Return the application. `open_socket` reaches the model; tests join it to a simulated one in memory."""
-    store = store or Store.open(settings.database_url)
-    guard = NetGuard(settings.webhook_allow_cidrs, allow_loopback=settings.development)
-    invoker = WebhookInvoker(guard, default_secret=settings.webhook_secret)
+    """Return the application. What reaches outside (store, webhooks, model) may be given, to join simulated ends."""
+    store = store or _store(settings.database_url)
+    if invoker is None:
+        guard = NetGuard(settings.webhook_allow_cidrs, allow_loopback=settings.development)
+        invoker = WebhookInvoker(guard, default_secret=settings.webhook_secret)
     registry = Registry(settings.max_calls)
     metrics = Metrics(lambda: registry.live)
     maker = CallMaker(settings, agents, store, invoker, metrics, open_socket)
@@ -95,6 +101,12 @@ def create_app(
         app.include_router(outbound_router(dialler, keys, callers))
     _health_routes(app, gateway)
     return app
+
+
+def _store(url: str) -> CallStore:
+    from gateway.store.store import Store  # SQLAlchemy and Alembic: half a second that in-memory runs do without
+
+    return Store.open(url)
 
 
 def _door(settings: Settings, gateway: Gateway, maker: CallMaker) -> TwilioDoor:
@@ -124,7 +136,7 @@ def _carrier(settings: Settings) -> TwilioRest | None:
     )
 
 
-def _dialler(settings: Settings, store: Store, carrier: TwilioRest) -> Dialler:
+def _dialler(settings: Settings, store: CallStore, carrier: TwilioRest) -> Dialler:
     return Dialler(
         policy=DialPolicy(settings.dial_countries),
         carrier=carrier,

@@ -122,7 +122,8 @@ class Playout:
     def release(self, now: float) -> list[Command]:
         """Send what the lead allows now. Call at `deadline`."""
         commands: list[Command] = []
-        while self._tail and self._ends_s - now <= self._lead_s:
+        # Compared as `deadline` is computed: rearranged, rounding could leave a piece behind at its own deadline.
+        while self._tail and now >= self._ends_s - self._lead_s:
             piece = self._tail.popleft()
             piece.sent_s = now
             piece.begins_s = max(now, self._ends_s)

@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from gateway.outbound.attempts import Attempt, AttemptState, may_follow
 from gateway.store.rows import AttemptRow, StoredAttempt, StoreError
-from gateway.store.store import Store
+from gateway.store.ports import CallStore
 
 __all__ = ["StoredAttempts"]
 
@@ -30,7 +30,7 @@ _logger = logging.getLogger(__name__)
 class StoredAttempts:
     """An `AttemptStore` on the gateway's store, for one carrier."""
 
-    def __init__(self, store: Store, carrier: str) -> None:
+    def __init__(self, store: CallStore, carrier: str) -> None:
         self._store = store
         self._carrier = carrier
         self._recent: dict[str, Attempt] = {}

@@ -81,11 +81,21 @@ class ToolOutcome:
 class WebhookInvoker:
     """Invokes webhooks for all calls of the process. Use as an async context manager; owns the HTTP client."""
 
-    def __init__(self, guard: NetGuard, *, default_secret: SecretStr | None = None, max_connections: int = 100) -> None:
-        """`default_secret` signs for tools that name no secret of their own (`GATEWAY_WEBHOOK_SECRET`)."""
+    def __init__(
+        self,
+        guard: NetGuard,
+        *,
+        default_secret: SecretStr | None = None,
+        max_connections: int = 100,
+        transport: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
+        """`default_secret` signs for tools that name no secret of their own (`GATEWAY_WEBHOOK_SECRET`).
+
+        `transport` replaces the guarded network, to reach an application in this process.
+        """
         self._default_secret = default_secret
         self._client = httpx2.AsyncClient(
-            transport=GuardedTransport(guard, max_connections=max_connections),
+            transport=transport or GuardedTransport(guard, max_connections=max_connections),
             trust_env=False,
             follow_redirects=False,  # a redirect would carry the signed request to an address nobody configured
             cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),  # one caller's session is not another's
