@@ -110,7 +110,8 @@ class _Told:
         for entry in self.entries:
             begins_s = entry.at_s
             if entry.kind == "Heard":
-                begins_s = _number(entry.data, "begins_s") or entry.at_s
+                heard_s = _number(entry.data, "begins_s")
+                begins_s = entry.at_s if heard_s is None else heard_s
             elif entry.kind != "SpeechStarted":
                 continue
             self.spoken_from.setdefault(_text(entry.data, "item_id"), begins_s)

@@ -180,9 +180,12 @@ class Store:
         """Return the call with this id or the only one whose id starts with it. Raises `StoreError` if several do."""
         if not call_id:
             return None
-        fits = calls.c.call_id.startswith(call_id, autoescape=True)
-        rows = await self._read(select(calls).where(fits).order_by(calls.c.call_id).limit(2))
-        if len(rows) > 1 and rows[0]["call_id"] != call_id:
+        rows = await self._read(select(calls).where(calls.c.call_id == call_id))
+        if not rows:
+            # Not LIKE: SQLite's takes no notice of case, and ids may have any letters.
+            fits = func.substr(calls.c.call_id, 1, len(call_id)) == call_id
+            rows = await self._read(select(calls).where(fits).limit(2))
+        if len(rows) > 1:
             raise StoreError(f"several calls start with {call_id[:64]!r}: give more of the id")
         return StoredCall(**rows[0]) if rows else None
 

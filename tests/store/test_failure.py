@@ -156,16 +156,20 @@ def test_closing_gives_up_on_a_database_that_stays_away(
 def test_cancelling_the_owner_still_writes_what_waits(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'gateway.db'}"
 
-    async def serve() -> None:
+    async def serve(started: asyncio.Event) -> None:
         async with Store.open(url) as store:
             store.call_offered(call())
             store.call_ended(end())
+            started.set()
             await asyncio.Event().wait()
 
     async def main() -> None:
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.5):
-                await serve()
+        started = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            serving = group.create_task(serve(started))
+            await started.wait()
+            serving.cancel()
+        assert serving.cancelled()
         async with Store.open(url) as store:
             found = await store.get_call("call-1")
         assert found is not None and found.end_reason == "caller_hangup"

@@ -8,7 +8,10 @@ import pytest
 from gateway.store.store import Store
 from tests.store.rows import call, end, entry
 
-pytestmark = pytest.mark.skipif(importlib.util.find_spec("psycopg") is None, reason="psycopg is not installed")
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(importlib.util.find_spec("psycopg") is None, reason="psycopg is not installed"),
+]
 
 
 def test_cut_connections_lose_repeat_and_reorder_nothing(postgres: str) -> None:

@@ -94,13 +94,14 @@ def test_closing_writes_what_waits_also_when_the_body_fails(url: str) -> None:
 def test_a_call_is_found_by_the_start_of_its_id(url: str) -> None:
     async def main() -> None:
         async with Store.open(url) as store:
-            for call_id in ("abc", "abcd", "b%1"):
+            for call_id in ("abc", "abcd", "ABC", "b%1"):
                 store.call_offered(call(call_id))
             await store.flush()
             exact, prefix = await store.get_call("abc"), await store.get_call("abcd")
             assert exact is not None and exact.call_id == "abc"
             assert prefix is not None and prefix.call_id == "abcd"
             assert await store.get_call("b_") is None
+            assert await store.get_call("aBc") is None
             assert await store.get_call("") is None
             with pytest.raises(StoreError, match="several calls start with 'ab'"):
                 await store.get_call("ab")
