@@ -78,9 +78,9 @@ class LiveCall:
         await self._finished.wait()
         return self.report
 
-    def hang_up(self) -> None:
-        """End the call, as REST `Status=completed` does."""
-        self.interrupt(End("rest"))
+    def hang_up(self, by: str = "rest") -> None:
+        """End the call from outside, as REST `Status=completed` does."""
+        self.interrupt(End(by))
 
     def interrupt(self, then: Follow) -> None:
         """Stop what is followed now and go on with `then`. The end of a call is final."""

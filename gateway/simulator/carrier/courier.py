@@ -75,6 +75,7 @@ class Courier:
 
     async def _send(self, url: str, form: Mapping[str, str], method: str) -> None:
         what = form.get("StreamEvent") or form.get("CallStatus") or form.get("AnsweredBy", "")
+        began = asyncio.get_running_loop().time()
         try:
             reply = await self._webhooks.send(url, form, method)
         except WebhookFailed as error:
@@ -82,7 +83,8 @@ class Courier:
             result = str(error)
         else:
             result = str(reply.status)
-        self._report.webhooks.append(Event(self._clock(), f"callback {what}", result))
+        took_ms = round((asyncio.get_running_loop().time() - began) * 1000)
+        self._report.webhooks.append(Event(self._clock(), f"callback {what}", f"{result}, {took_ms} ms"))
 
 
 def duration_fields(duration_s: float) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """Follows TwiML, verb by verb (Twilio, TwiML for Programmable Voice).
 
 A verb ends in one of three ways: the next verb runs (None), another document takes over, or the call ends.
-`<Connect>` blocks until its socket closes; then the next verb runs, else `action` is fetched, else the call ends.
+`<Connect>` blocks until its socket closes; then `action` is fetched when it has one, else the next verb runs, else
+the call ends (Twilio, TwiML `<Connect>`, *action*).
 """
 
 import asyncio
@@ -72,12 +73,17 @@ class Fetcher:
             return End("application_error")
 
     async def _one(self, at_s: float, url: str, method: str, form: Mapping[str, str]) -> twiml.Document:
+        loop, result = asyncio.get_running_loop(), "cancelled"
+        began = loop.time()
         try:
             reply = await self._webhooks.send(url, form, method)
+            result = str(reply.status)
         except WebhookFailed as error:
-            self._report.webhooks.append(Event(at_s, "twiml", str(error)))
+            result = str(error)
             raise
-        self._report.webhooks.append(Event(at_s, "twiml", str(reply.status)))
+        finally:
+            took_ms = round((loop.time() - began) * 1000)
+            self._report.webhooks.append(Event(at_s, "twiml", f"{result}, {took_ms} ms"))
         kind = reply.content_type.partition(";")[0].strip().lower()
         if reply.status == 204:
             return twiml.Document((), url)
@@ -107,10 +113,9 @@ class Flow:
 
     async def perform(self, document: twiml.Document) -> twiml.Document | End:
         """Run the verbs of a document; return what comes after it."""
-        for number, verb in enumerate(document.verbs, 1):
-            last = number == len(document.verbs)
+        for verb in document.verbs:
             self._report.verbs.append(Event(self._line.clock(), type(verb).__name__, _detail(verb)))
-            if (then := await self._verb(verb, last)) is not None:
+            if (then := await self._verb(verb)) is not None:
                 return then
         return End("end_of_twiml")
 
@@ -118,7 +123,7 @@ class Flow:
         """Say what Twilio says when the application fails."""
         await self._say(APOLOGY)
 
-    async def _verb(self, verb: twiml.Verb, last: bool) -> Next:  # noqa: PLR0911, C901 - one return a verb
+    async def _verb(self, verb: twiml.Verb) -> Next:  # noqa: PLR0911, C901 - one return a verb
         match verb:
             case twiml.Say():
                 await self._say(verb.text)
@@ -135,7 +140,7 @@ class Flow:
             case twiml.Dial():
                 return await self._dial(verb)
             case twiml.Connect():
-                return await self._connect(verb, last)
+                return await self._connect(verb)
             case twiml.Gather():
                 return await self._gather(verb)
             case twiml.Unknown():
@@ -156,13 +161,9 @@ class Flow:
             self._line.announcing = False
             self._report.spoken.append(Spoken(start, self._line.clock(), text))
 
-    async def _connect(self, verb: twiml.Connect, last: bool) -> Next:
+    async def _connect(self, verb: twiml.Connect) -> Next:
         await self._streams.run(verb.stream, self._line)
-        if not last:
-            return None
-        if verb.action:
-            return await self._fetch(verb.action, verb.method)
-        return End("end_of_twiml")
+        return await self._fetch(verb.action, verb.method) if verb.action else None
 
     async def _dial(self, verb: twiml.Dial) -> Next:
         outcome = self._dials.pop(0) if self._dials else DialOutcome()
@@ -192,7 +193,7 @@ class Flow:
         for prompt in verb.prompts:
             # Any key stops the prompts; here it takes effect at the end of the one being played.
             if keys.empty():
-                await self._verb(prompt, last=False)
+                await self._verb(prompt)
         digits = ""
         while verb.num_digits is None or len(digits) < verb.num_digits:
             try:

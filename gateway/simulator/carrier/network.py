@@ -65,8 +65,11 @@ class TwilioNetwork:
 
     async def call(self, plan: CallPlan) -> CallReport:
         """Have somebody call a number, and return when the call is over. Never raises for what the application did."""
-        facts = self._facts(plan.to, plan.from_, "inbound", "ringing", plan.caller_fields)
-        return await self._register(facts).inbound(plan)
+        return await self.offer(plan).inbound(plan)
+
+    def offer(self, plan: CallPlan) -> LiveCall:
+        """Register an inbound call to watch or to end meanwhile; the caller runs its `inbound(plan)`."""
+        return self._register(self._facts(plan.to, plan.from_, "inbound", "ringing", plan.caller_fields))
 
     def queue(self, request: OutboundRequest) -> LiveCall:
         """Register a call asked for by REST; the caller then runs its `outbound()`."""

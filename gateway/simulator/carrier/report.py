@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from gateway.simulator.carrier.tones import FRAME_BYTES, FRAME_S, RATE_BYTES, SILENCE
+from gateway.simulator.carrier.wav import mulaw_wav
 
 __all__ = ["CallReport", "ClockQuality", "Event", "MediaLog", "Segment", "Spoken", "heard_prefix_ms"]
 
@@ -112,7 +113,7 @@ class CallReport:
     verbs: list[Event] = field(default_factory=list)
     spoken: list[Spoken] = field(default_factory=list)
     webhooks: list[Event] = field(default_factory=list)
-    """Requests made: `name` is the path, `detail` the status or the failure."""
+    """Requests made: `name` is `twiml` or `callback …`, `detail` the status or the failure, and the time taken."""
     warnings: list[Event] = field(default_factory=list)
     """Twilio's error codes. Twilio itself tells 31931 and 31951 once a stream; here every one is kept, to 200."""
     script_error: str | None = None
@@ -147,6 +148,34 @@ class CallReport:
         both[0::2] = left.ljust(len(both) // 2, bytes([SILENCE]))
         both[1::2] = right.ljust(len(both) // 2, bytes([SILENCE]))
         return bytes(both)
+
+    def wav(self) -> bytes:
+        """Return the call as a two-channel WAV file: caller left, what the caller heard right."""
+        return mulaw_wav(self.two_channels(), 2)
+
+    def figures(self) -> dict[str, object]:
+        """Return what can be said of the call without its audio, ready for JSON; no numbers, no transcripts."""
+        media = self.media
+        return {
+            "call_sid": self.call_sid,
+            "outcome": self.outcome,
+            "ended_by": self.ended_by,
+            "duration_s": round(self.duration_s, 3),
+            "script_error": self.script_error,
+            "verbs": [[round(verb.at_s, 3), verb.name] for verb in self.verbs],
+            "warnings": [[round(warning.at_s, 3), warning.name, warning.detail] for warning in self.warnings],
+            "first_audio_s": media.first_audio_s,
+            "heard_s": round(len(media.played_bytes()) / RATE_BYTES, 3),
+            "underruns": media.underruns,
+            "silences": [[round(start, 3), round(end, 3)] for start, end in self.silences()],
+            "marks": len(media.marks),
+            "clears": [[round(clear.at_s, 3), int(clear.detail)] for clear in media.clears],
+            "frames_sent": media.frames_sent,
+            "frames_dropped": media.frames_dropped,
+            "messages_received": media.messages_received,
+            "worst_lateness_ms": round(self.clock.worst_s * 1000, 1),
+            "measurement_is_reliable": self.measurement_is_reliable,
+        }
 
     def silences(self, longer_than_s: float = 2.0) -> list[tuple[float, float]]:
         """Return (start, end) of every time in which neither side nor the network made a sound."""

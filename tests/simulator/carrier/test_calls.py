@@ -1,6 +1,9 @@
 """Whole calls on the virtual clock, against an application of this directory."""
 
+import asyncio
 import base64
+import json
+import struct
 from typing import Any
 
 import pytest
@@ -133,13 +136,22 @@ def test_when_the_application_closes_the_socket_the_next_verb_runs() -> None:
     assert application.forms("/after")[0]["CallStatus"] == "in-progress"
 
 
-def test_action_is_fetched_when_no_verb_follows_the_stream() -> None:
+@pytest.mark.parametrize("after", ["", "<Say>Never heard.</Say>"])
+def test_the_action_of_connect_is_fetched_and_what_follows_is_unreachable(after: str) -> None:
     async def short(peer: Peer) -> None:
         await peer.until("start")
 
-    twiml = '<Response><Connect action="/after"><Stream url="wss://gw.example.com/media"/></Connect></Response>'
-    report = call(Application(short, {"/voice": twiml, "/after": GOODBYE}), Script())
-    assert report.says_heard == ["Goodbye."]
+    stream = '<Connect action="/after"><Stream url="wss://gw.example.com/media"/></Connect>'
+    pages = {"/voice": f"<Response>{stream}{after}</Response>", "/after": GOODBYE}
+    assert call(Application(short, pages), Script()).says_heard == ["Goodbye."]
+
+
+def test_a_call_ends_when_nothing_follows_the_stream() -> None:
+    async def short(peer: Peer) -> None:
+        await peer.until("start")
+
+    pages = {"/voice": '<Response><Connect><Stream url="wss://gw.example.com/media"/></Connect></Response>'}
+    assert call(Application(short, pages), Script()).ended_by == "end_of_twiml"
 
 
 def test_a_refused_upgrade_is_reported_and_the_next_verb_runs() -> None:
@@ -347,3 +359,29 @@ def test_stream_urls_must_be_secure() -> None:
     report = call(application, Script())
     assert report.warnings[0].name == "31922"
     assert report.says_heard == ["Goodbye."]
+
+
+def test_a_live_call_can_be_watched_and_ended_from_outside() -> None:
+    async def main() -> CallReport:
+        async with network(Application(greet)) as twilio:
+            offer = plan(Script([Pause(60.0)]))
+            live = twilio.offer(offer)
+            async with asyncio.TaskGroup() as group:
+                task = group.create_task(live.inbound(offer))
+                await asyncio.sleep(1.0)
+                assert live.report.media.first_audio_s is not None
+                live.hang_up("operator")
+            return task.result()
+
+    report = run(main())
+    assert (report.ended_by, round(report.duration_s)) == ("operator", 1)
+
+
+def test_the_figures_are_json_and_the_wav_has_two_channels() -> None:
+    report = call(Application(greet), Script([Wait("agent_done"), Say(SPEECH), HangUp()]))
+    figures = json.loads(json.dumps(report.figures()))
+    assert (figures["heard_s"], figures["frames_dropped"], figures["measurement_is_reliable"]) == (1.0, 0, True)
+    wav = report.wav()
+    assert struct.unpack("<4sI4s4sIHHII", wav[:32]) == (b"RIFF", len(wav) - 8, b"WAVE", b"fmt ", 18, 7, 2, 8000, 16000)
+    assert wav.index(b"data") + 8 + len(report.two_channels()) == len(wav)
+    assert report.webhooks[0].detail == "200, 0 ms"
