@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from http import HTTPStatus
 
 from gateway.simulator.model.options import ModelOptions
 
@@ -56,6 +57,7 @@ class Admission:
             self.refuse_next(*options.refuse_first)
 
     def refuse_next(self, status: int, times: int = 1) -> None:
+        HTTPStatus(status)  # a wrong number is the caller's mistake, and shows here
         self._refusals.extend([status] * times)
 
     def close_next(self, code: int, times: int = 1, reason: str = "") -> None:
@@ -102,7 +104,7 @@ class Admission:
         if wanted is None:
             return True
         given = headers.get("api-key", "") or _bearer(headers)
-        return hmac.compare_digest(given.encode(), wanted.encode())
+        return hmac.compare_digest(given.encode(errors="replace"), wanted.encode())
 
 
 def _bearer(headers: Mapping[str, str]) -> str:

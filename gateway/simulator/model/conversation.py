@@ -12,7 +12,7 @@ from gateway.simulator.model.sound import BYTES_PER_MS, encode_all
 __all__ = ["Conversation", "Item"]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Item:
     """One item; `wire` is what events show of it, audio aside."""
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from gateway.errors import ConfigError
 from gateway.simulator.engine import Fault
@@ -26,6 +26,13 @@ __all__ = [
 ]
 
 Milliseconds = Annotated[int, Field(ge=0, le=3_600_000)]
+
+
+def _sendable(code: int) -> int:
+    """RFC 6455 §7.4: the codes an endpoint may send, and 1006 for a lost connection."""
+    if code in (1000, 1001, 1002, 1003, 1006, *range(1007, 1015), *range(3000, 5000)):
+        return code
+    raise ValueError(f"{code} is no close code an endpoint can send")
 
 
 class _Step(BaseModel):
@@ -109,8 +116,9 @@ class Close(_Ending):
     """Close the socket."""
 
     kind: Literal["close"]
-    code: int = Field(default=1011, ge=1000, le=4999)
-    reason: str = Field(default="", max_length=120)
+    code: Annotated[int, AfterValidator(_sendable)] = 1011
+    """1006 cuts the connection without a close frame."""
+    reason: str = Field(default="", max_length=120, pattern=r"^[ -~]*$")
 
 
 class Expire(_Ending):

@@ -41,6 +41,11 @@ class Outbox:
     def closing(self) -> tuple[int, str] | None:
         return self._closing
 
+    @property
+    def full(self) -> bool:
+        """Whether `room` would wait."""
+        return not self._room.is_set()
+
     async def room(self) -> None:
         """Wait until the client has read enough."""
         await self._room.wait()

@@ -124,7 +124,7 @@ class Response:
 
     async def _run(self) -> None:
         for item in self._prompt:
-            if item.heard is not None:
+            if item.heard is not None and not item.heard.done():
                 await asyncio.shield(item.heard)
         answer = await self._state.engine.respond(self._context())
         await asyncio.sleep(answer.think_s)

@@ -174,6 +174,8 @@ class ModelServer:
     def _upgrade(self, connection: ServerConnection, request: Request) -> HttpResponse | None:
         try:
             self._admission.check_upgrade(*_parts(request), self._open)
+        except ValueError:
+            return connection.respond(HTTPStatus.BAD_REQUEST, "malformed request target\n")
         except UpgradeRefused as refused:
             response = connection.respond(HTTPStatus(refused.status), refused.body)
             del response.headers["Content-Type"]

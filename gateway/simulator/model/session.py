@@ -37,7 +37,7 @@ class RealtimeSession:
     def __init__(self, socket: TextSocket, state: SessionState) -> None:
         self._socket = socket
         self._state = state
-        self._slot = ResponseSlot(state, self._item, self._responded)
+        self._slot = ResponseSlot(state, self._prompt_item, self._responded)
         self._listening = Listening(state, self._slot)
 
     @classmethod
@@ -86,7 +86,8 @@ class RealtimeSession:
         try:
             while True:
                 self._receive(await self._socket.receive())
-                await state.outbox.room()
+                if state.outbox.full:
+                    await state.outbox.room()
         except WireClosed as closed:
             code, reason = state.outbox.closing or (closed.code, closed.reason)
             state.record.closed = (state.now, code, reason)
@@ -169,6 +170,12 @@ class RealtimeSession:
                 audio += self._decode(part.pop("audio"))
         wire = {**fields, "id": item_id, "object": "realtime.item", "status": fields.get("status", "completed")}
         return Item(item_id, wire, audio)
+
+    def _prompt_item(self, given: requests.GivenItem) -> Item:
+        item = self._item(given)
+        if item.audio:
+            self._listening.hear(item)
+        return item
 
     def _decode(self, audio: str) -> bytes:
         try:

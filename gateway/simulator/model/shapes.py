@@ -19,7 +19,7 @@ def read(frame: str | bytes) -> Json:
     if not isinstance(frame, str):
         raise Refused("invalid_event", "Binary frames are not supported. Send one JSON object per text frame.")
     try:
-        value = json.loads(frame, parse_constant=_refuse, parse_float=_finite)
+        value = _DECODER.decode(frame)
     except (ValueError, RecursionError):
         raise Refused("invalid_event", "We could not parse the JSON body of your event.") from None
     if not isinstance(value, dict):
@@ -42,10 +42,13 @@ def _finite(text: str) -> float:
     return value
 
 
+_DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
+
+
 def _too_deep(value: Json) -> bool:
     level: list[Any] = [value]
     for _ in range(MAX_DEPTH):
-        level = [child for node in level for child in _children(node) if isinstance(child, dict | list)]
+        level = [child for node in level for child in _children(node) if isinstance(child, (dict, list))]
         if not level:
             return False
     return True

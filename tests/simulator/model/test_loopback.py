@@ -53,6 +53,9 @@ def test_refusals_and_rejections_look_like_the_services() -> None:
                 await connect(server.url + MODEL)
             assert refused.value.response.status_code == 429
             assert refused.value.response.headers["content-type"] == "application/json"
+            with pytest.raises(InvalidStatus) as refused:
+                await connect(server.url + "?" + "&".join(f"a{n}=1" for n in range(60)))
+            assert refused.value.response.status_code == 400
             azure = server.url.replace("/v1/", "/openai/v1/") + "?model=my-deployment"
             with pytest.raises(InvalidStatus) as refused:
                 await connect(azure, additional_headers={"api-key": "wrong"})

@@ -42,7 +42,7 @@ def call(call_id: str, name: str) -> dict[str, Any]:
         ("turn: []", "turn: Extra"),
         ("greeting: a\ngreeting: b", "'greeting' twice"),
         ("turns: [{faults: [{kind: explode}]}]", "faults"),
-        ("turns: [{faults: [{kind: close, code: 99}]}]", "code"),
+        ("turns: [{faults: [{kind: close, code: 1005}]}]", "close code"),
         ("turns: [{match: '('}]", "regular expression"),
         ("server: {audio_factor: 0}", "audio_factor"),
         ("- a", "top level"),
@@ -161,3 +161,11 @@ def test_the_energy_detector_finds_recorded_callers(clip: str) -> None:
     # Every clip starts with 100 ms and ends with 200 ms of silence.
     assert abs(found[0].at_ms - 1100) <= 60
     assert abs(found[-1].at_ms - (1000 + len(sound) // 8 - 200 + 500)) <= 80
+
+
+def test_the_example_in_the_readme_is_a_valid_scenario() -> None:
+    readme = Path(gateway.simulator.__file__).parent / "model" / "README.md"
+    example = readme.read_text().split("```yaml\n")[1].split("```")[0]
+    scenario = parse_scenario(example)
+    answer = run(ScriptedEngine(scenario).respond(Context("", [], "auto", [user("where is my order A17")], 1)))
+    assert answer.items[1] == FunctionCall("order_status", '{"order_id": "A17"}')

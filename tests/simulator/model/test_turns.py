@@ -1,5 +1,7 @@
 """Spoken turns: detection, commits, responses, interruptions, transcripts."""
 
+import base64
+
 import pytest
 
 from gateway.errors import ModelError
@@ -322,5 +324,21 @@ def test_speech_is_found_in_every_input_format(name: str) -> None:
             started = await client.until("input_audio_buffer.speech_started")
             assert 200 <= started["audio_start_ms"] <= 240
             await client.until("response.done")
+
+    run(call())
+
+
+def test_an_out_of_band_response_over_given_audio_hears_it() -> None:
+    async def call() -> None:
+        async with desk(ORDER) as server:
+            client = await server.connect()
+            await client.telephone()
+            await client.append(speech() + silence(600))
+            await client.until("response.done")
+            content = [{"type": "input_audio", "audio": base64.b64encode(speech()).decode()}]
+            item = {"type": "message", "role": "user", "content": content}
+            await client.send("response.create", response={"conversation": "none", "input": [item]})
+            done = (await client.until("response.done"))["response"]
+            assert done["output"][0]["content"][0]["transcript"] == "Let me see."
 
     run(call())
