@@ -5,7 +5,10 @@ the library is. Reference: eSpeak NG, `speak_lib.h`.
 """
 
 import ctypes
+import shutil
+import tempfile
 import threading
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +25,7 @@ UTF8 = 1
 RATE, PITCH, PITCH_RANGE, WORD_GAP = 1, 3, 4, 7
 POS_CHARACTER = 1
 MAX_SECONDS = 120
+MAX_PATH_BYTES = 100
 LIBRARY_LOCK = threading.Lock()
 
 CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
@@ -63,10 +67,33 @@ class Espeak:
             ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint, ctypes.c_int,
             ctypes.c_uint, ctypes.c_uint, ctypes.c_void_p, ctypes.c_void_p,
         ]  # fmt: skip
+        self._lib.espeak_Info.restype = ctypes.c_char_p
+        self._data = str(self._short(data)).encode()
         with LIBRARY_LOCK:
-            self.sample_hz = int(self._lib.espeak_Initialize(SYNCHRONOUS, 0, str(data).encode(), DONT_EXIT))
+            self.sample_hz = self._initialise()
         if self.sample_hz <= 0:
             raise ConfigError(f"eSpeak NG finds no voice data in {data}")
+
+    def _initialise(self) -> int:
+        return int(self._lib.espeak_Initialize(SYNCHRONOUS, 0, self._data, DONT_EXIT))
+
+    def _claim(self) -> None:
+        """Point the library to our data again when another object has pointed it elsewhere since."""
+        found = ctypes.c_char_p()
+        self._lib.espeak_Info(ctypes.byref(found))
+        if not (found.value or b"").startswith(self._data):
+            self._initialise()
+
+    def _short(self, data: Path) -> Path:
+        """Return a path the library can take: it keeps file names in buffers of 160 bytes, and a virtual environment
+        may lie deeper. The link lives as long as this object."""
+        if len(str(data).encode()) <= MAX_PATH_BYTES:
+            return data
+        folder = tempfile.mkdtemp(prefix="espeak-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        link = Path(folder) / "espeak-ng-data"
+        link.symlink_to(data, target_is_directory=True)
+        return link
 
     def say(self, text: str, manner: Manner) -> Samples:
         """Return the speech at `sample_hz`, at most 120 s of it. Raises ConfigError when there is no such voice."""
@@ -81,6 +108,7 @@ class Espeak:
         callback = CALLBACK(receive)
         encoded = text.replace("\0", " ").encode(errors="replace") + b"\0"
         with LIBRARY_LOCK:
+            self._claim()
             self._lib.espeak_SetSynthCallback(callback)
             if self._lib.espeak_SetVoiceByName(manner.voice.encode()) != 0:
                 raise ConfigError(f"eSpeak NG has no voice {manner.voice!r}")

@@ -98,6 +98,25 @@ def test_a_program_of_the_system_speaks_when_there_is_one(speech_packages: None,
             choose_speaker(name)
 
 
+def test_a_deep_installation_path_does_not_silence_the_library(speech_packages: None, tmp_path: Path) -> None:
+    import espeakng_loader
+
+    from gateway.simulator.local.espeak import Espeak, Manner
+
+    deep = tmp_path / ("d" * 100) / ("e" * 100)
+    deep.mkdir(parents=True)
+    data = deep / "espeak-ng-data"
+    data.symlink_to(espeakng_loader.get_data_path(), target_is_directory=True)
+    other = Espeak(Path(espeakng_loader.get_library_path()), Path(espeakng_loader.get_data_path()))
+    espeak = Espeak(Path(espeakng_loader.get_library_path()), data)
+    assert espeak.say("Hello there.", Manner("en-us+edward2")).size > 4000
+    with pytest.raises(ConfigError, match="no voice 'xx-nowhere'"):
+        espeak.say("Hello there.", Manner("xx-nowhere"))
+    # The library is the process's: another object takes it over and hands it back.
+    del espeak
+    assert other.say("Hello there.", Manner("en-us+f4")).size > 4000
+
+
 def test_a_program_that_fails_is_passed_over(
     speech_packages: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
