@@ -72,6 +72,7 @@ class Registry:
         self._ended: OrderedDict[str, Ended] = OrderedDict()
         self._group: asyncio.TaskGroup | None = None
         self._stopping = asyncio.Event()
+        self._left = asyncio.Event()
         self.draining = False
 
     @property
@@ -142,6 +143,12 @@ class Registry:
             self._group = group
             await self._stopping.wait()
 
+    async def empty(self) -> None:
+        """Wait until no call lives."""
+        while self._offered:
+            self._left.clear()
+            await self._left.wait()
+
     def drain(self) -> None:
         """Take no new calls; the live ones go on."""
         self.draining = True
@@ -164,6 +171,7 @@ class Registry:
         if offered is not None and offered.session is session:
             del self._offered[carrier_call_id]
             self._tokens.pop(_hash(offered.token), None)
+        self._left.set()
         reason = session.call.end_reason or EndReason.STOPPED
         self._ended[carrier_call_id] = Ended(session.offer.agent, reason)
         self._ended.move_to_end(carrier_call_id)

@@ -1,4 +1,4 @@
-"""The whole product in one process on a virtual clock: network, gateway, model, business, each of them the real code."""
+"""The whole product in one process on a virtual clock: network, gateway, model and business, all the real code."""
 
 import asyncio
 import base64
@@ -105,8 +105,7 @@ class World:
 
     async def settled(self) -> None:
         """Wait until no call lives."""
-        while self.gateway.registry.live:
-            await asyncio.sleep(0.05)
+        await self.gateway.registry.empty()
 
     @property
     def record(self) -> StoredCall:
@@ -151,12 +150,17 @@ async def _serve(
     headers: Mapping[str, str],
     opened: "asyncio.Future[UpgradeRefused | None]",
 ) -> None:
-    asyncio.get_running_loop().call_later(0.01, lambda: opened.done() or opened.set_result(None))
+    asyncio.get_running_loop().call_later(0.01, _tell_open, opened)
     try:
         await model.serve_socket(socket, query, headers)
     except UpgradeRefused as refused:
         if not opened.done():
             opened.set_result(refused)
+
+
+def _tell_open(opened: "asyncio.Future[UpgradeRefused | None]") -> None:
+    if not opened.done():
+        opened.set_result(None)
 
 
 @asynccontextmanager
@@ -169,7 +173,6 @@ async def world(
     line: LineModel | None = None,
     model: ModelServer | None = None,
     max_calls: int = 1000,
-    allow_unsigned: bool = False,
 ) -> AsyncIterator[World]:
     """Build and start everything; on the way out stop everything. Run it inside `clock.run`."""
     scenario = scenario or Scenario()
@@ -192,13 +195,15 @@ async def world(
 
 
 def _settings(folder: Path, max_calls: int) -> Settings:
-    return Settings(
-        public_url=PUBLIC,
-        agents_file=folder / "agents.yaml",
-        recordings_dir=folder / "recordings",
-        model_url="wss://model.example.com/v1/realtime",
-        openai_api_key="sk-test",
-        twilio_auth_token=TOKEN,
-        webhook_secret=SECRET,
-        max_calls=max_calls,
+    return Settings.model_validate(
+        {
+            "public_url": PUBLIC,
+            "agents_file": folder / "agents.yaml",
+            "recordings_dir": folder / "recordings",
+            "model_url": "wss://model.example.com/v1/realtime",
+            "openai_api_key": "sk-test",
+            "twilio_auth_token": TOKEN,
+            "webhook_secret": SECRET,
+            "max_calls": max_calls,
+        }
     )

@@ -1,0 +1,189 @@
+"""The command line: parse and delegate. Every command imports what it needs itself, so `--help` answers at once."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.errors import GatewayError
+
+__all__ = ["main"]
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+agents_app = typer.Typer(no_args_is_help=True, help="The agents file.")
+calls_app = typer.Typer(invoke_without_command=True, help="Calls that were taken: list them, show one.")
+simulate_app = typer.Typer(no_args_is_help=True, help="A Realtime model, a telephone network, a load of calls.")
+app.add_typer(agents_app, name="agents")
+app.add_typer(calls_app, name="calls")
+app.add_typer(simulate_app, name="simulate")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+def main() -> None:
+    """Run a command. What the user did wrong is told in one line, with exit code 2."""
+    try:
+        app()
+    except GatewayError as problem:
+        sys.stderr.write(f"gateway: {problem}\n")
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on; else GATEWAY_HOST.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port; else GATEWAY_PORT.")] = None,
+) -> None:
+    """Answer calls. The first SIGTERM drains, the second stops."""
+    from gateway.serve import serve as run
+
+    run(host, port)
+
+
+@app.command()
+def demo(
+    fast: Annotated[bool, typer.Option(help="Stop pausing where only a listener needs it.")] = False,
+    live: Annotated[bool, typer.Option(help="Use the real model: needs OPENAI_API_KEY, costs a few cents.")] = False,
+    out: Annotated[Path, typer.Option(help="Folder for the recording and the picture.")] = Path("demo-output"),
+    as_json: AsJson = False,
+) -> None:
+    """A whole call on this machine, to hear and see: no keys, no network. Exit 0 when the call really worked."""
+    from gateway.demo import DemoOptions, run_demo
+
+    raise typer.Exit(run_demo(DemoOptions(fast=fast, live=live, out=out, as_json=as_json)))
+
+
+@app.command()
+def talk(
+    wav: Annotated[Path | None, typer.Argument(help="Say this WAV or .ulaw file instead of the microphone.")] = None,
+    url: Annotated[str | None, typer.Option(help="Realtime server; else a local model is started.")] = None,
+    live: Annotated[bool, typer.Option(help="Talk to the real model: needs OPENAI_API_KEY.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Talk to a model from the microphone or a file, without a telephone."""
+    from gateway.talk import talk as run
+
+    raise typer.Exit(run(wav, url, live=live, as_json=as_json))
+
+
+@app.command()
+def call(
+    to: Annotated[str, typer.Argument(help="Number in E.164 form: +14155550123.")],
+    agent: Annotated[str, typer.Option(help="Who speaks.")],
+    zone: Annotated[str | None, typer.Option(help="The callee's IANA time zone, when known.")] = None,
+    url: Annotated[str | None, typer.Option(help="The running gateway; else http://127.0.0.1:GATEWAY_PORT.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Place a call through the running gateway (POST /v1/calls)."""
+    from gateway.outbound.command import place_call
+
+    raise typer.Exit(place_call(to, agent, zone, url, as_json=as_json))
+
+
+@calls_app.callback()
+def calls(
+    context: typer.Context,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List the newest calls."""
+    if context.invoked_subcommand is None:
+        from gateway.show import list_calls
+
+        raise typer.Exit(list_calls(limit, as_json=as_json))
+
+
+@calls_app.command("show")
+def show_call(
+    call_id: Annotated[str, typer.Argument(help="Id, or its beginning.")],
+    picture: Annotated[Path | None, typer.Option(help="Also draw the recorded call as SVG into this file.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell one call as a timeline."""
+    from gateway.show import show_call as run
+
+    raise typer.Exit(run(call_id, picture, as_json=as_json))
+
+
+@app.command()
+def v2v(recording: Path, as_json: AsJson = False) -> None:
+    """Measure voice-to-voice latency, barge-ins and dead air from a two-channel recording."""
+    from gateway.show import voice_to_voice
+
+    raise typer.Exit(voice_to_voice(recording, as_json=as_json))
+
+
+@app.command()
+def check(
+    network: Annotated[bool, typer.Option(help="Also reach the model, the carrier and the webhooks.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Test the whole set-up and say what to do about each failure."""
+    from gateway.show import check as run
+
+    raise typer.Exit(run(network=network, as_json=as_json))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database up to date."""
+    from gateway.serve import migrate as run
+
+    run()
+
+
+@agents_app.command("schema")
+def agents_schema() -> None:
+    """Print the JSON Schema of the agents file, for editors."""
+    import json
+
+    from gateway.agents import schema
+
+    typer.echo(json.dumps(schema(), indent=2))
+
+
+@simulate_app.command("model")
+def simulate_model(
+    engine: Annotated[str, typer.Option(help="scripted or local")] = "scripted",
+    scenario: Annotated[Path | None, typer.Option(help="What the scripted engine says (YAML).")] = None,
+    host: Annotated[str, typer.Option()] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8765,
+    as_json: AsJson = False,
+) -> None:
+    """Serve the Realtime API without a key: any client of that API can talk to it."""
+    from gateway.simulator.command import serve_model
+
+    serve_model(engine, scenario, host, port, as_json=as_json)
+
+
+@simulate_app.command("call")
+def simulate_call(
+    voice_url: Annotated[str, typer.Option(help="Where the gateway really listens.")] = (
+        "http://127.0.0.1:8080/twilio/voice"
+    ),
+    script: Annotated[Path | None, typer.Option(help="What the caller does (YAML).")] = None,
+    clips: Annotated[Path | None, typer.Option(help="Folder of the caller's .ulaw clips.")] = None,
+    to: Annotated[str, typer.Option(help="The dialled number.")] = "+14155550199",
+    out: Annotated[Path | None, typer.Option(help="Write what both sides heard to this WAV.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Call a gateway as Twilio would: signed webhooks, TwiML, media."""
+    from gateway.simulator.command import place_call
+
+    raise typer.Exit(place_call(voice_url, script, clips, to, out, as_json=as_json))
+
+
+@simulate_app.command("load")
+def simulate_load(
+    calls: Annotated[int, typer.Option(min=1, max=2000, help="Calls at once.")] = 100,
+    seconds: Annotated[float, typer.Option(min=1, max=600, help="Length of each call.")] = 20.0,
+    fault: Annotated[str, typer.Option(help="none, drain (SIGTERM in the middle) or kill-model (kill -9).")] = "none",
+    as_json: AsJson = False,
+) -> None:
+    """Run many calls at once against a gateway process of its own and a scripted model of its own."""
+    from gateway.simulator.load import run_load
+
+    raise typer.Exit(run_load(calls, seconds, fault, as_json=as_json))
