@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from gateway.records.recording import Recording
@@ -137,7 +137,7 @@ def test_audio_beyond_six_hours_is_not_recorded(tmp_path: Path) -> None:
     assert channels(tmp_path / "call.wav") == (b"", b"")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(PIECES)
 @example([(True, 0.0, b"\x00"), (True, 1.0, b""), (True, 0.0, b"\x00")])
 def test_any_placement_leaves_a_valid_file(pieces: list[tuple[bool, float, bytes]]) -> None:

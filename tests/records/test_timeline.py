@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.records.journal import JournalEntry
@@ -117,7 +117,7 @@ FIELDS = st.sampled_from(
 ROWS = st.lists(st.tuples(st.floats(0, 100), st.just("="), KINDS, st.dictionaries(FIELDS, VALUES)))
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(ROWS)
 def test_any_journal_is_told_and_never_steers_a_terminal(
     rows: list[tuple[float, str, str, dict[str, JsonValue]]],

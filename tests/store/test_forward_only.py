@@ -5,7 +5,7 @@ import itertools
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.store.states import ATTEMPT_RANKS, CALL_RANKS
@@ -27,7 +27,7 @@ def expected(history: list[tuple[str, int | None]]) -> tuple[str | None, int | N
     return max(known, key=lambda callback: CALL_RANKS[callback[0]], default=(None, None))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(histories)
 def test_any_callbacks_leave_the_furthest_state(histories: list[list[tuple[str, int | None]]]) -> None:
     async def main(folder: str) -> None:
