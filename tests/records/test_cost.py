@@ -127,6 +127,7 @@ def test_hostile_usage_is_refused(usage: object) -> None:
         Usage.from_api(usage)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda deeper: st.dictionaries(NAMES, deeper))
 )
