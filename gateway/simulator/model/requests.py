@@ -87,7 +87,7 @@ class FunctionCallItem(GivenItem):
     type: Literal["function_call"]
     name: str
     arguments: str
-    call_id: str = Field(min_length=1, max_length=MAX_ID)
+    call_id: str | None = Field(default=None, min_length=1, max_length=128)
 
 
 class FunctionOutputItem(GivenItem):

@@ -164,6 +164,8 @@ class RealtimeSession:
         """Return a client's item as ours. Raises `Refused` for audio that is none."""
         fields = given.model_dump(exclude_none=True)
         item_id = fields.pop("id", None) or self._state.ids.new("item")
+        if fields["type"] == "function_call":
+            fields.setdefault("call_id", self._state.ids.new("call"))
         audio = bytearray()
         for part in fields.get("content", ()):
             if "audio" in part:

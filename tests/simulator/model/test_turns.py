@@ -342,3 +342,25 @@ def test_an_out_of_band_response_over_given_audio_hears_it() -> None:
             assert done["output"][0]["content"][0]["transcript"] == "Let me see."
 
     run(call())
+
+
+def test_an_item_can_be_truncated_or_deleted_while_it_is_spoken() -> None:
+    async def call() -> None:
+        async with desk("greeting: several words that take their time") as server:
+            client = await server.connect()
+            await client.telephone()
+            for kind, extra in (
+                ("conversation.item.truncate", {"content_index": 0, "audio_end_ms": 50}),
+                ("conversation.item.delete", {}),
+            ):
+                await client.send("response.create")
+                item_id = (await client.until("response.output_audio.delta"))["item_id"]
+                await client.send(kind, item_id=item_id, **extra)
+                done = (await client.until("response.done"))["response"]
+                assert done["status"] == "completed"
+                kept = server.record.conversation.get(item_id)
+                assert kept is None or (kept.audio_ms, kept.wire["content"]) == (50, [{"type": "output_audio"}])
+            finished = [event["item"]["id"] for event in client.of("conversation.item.done")]
+            assert item_id not in finished
+
+    run(call())
