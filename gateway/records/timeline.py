@@ -104,6 +104,7 @@ class _Told:
     waiting: dict[str, tuple[str, float]] = field(default_factory=dict)
     """By tool call: its name and time."""
     sessions: int = 0
+    hung_up: bool = False
     ended: bool = False
 
     def __post_init__(self) -> None:
@@ -210,11 +211,14 @@ def _note(told: _Told, entry: JournalEntry) -> None:
 
 
 def _leg_ended(told: _Told, entry: JournalEntry) -> None:
+    if told.hung_up:
+        return  # the stream that we closed ourselves closes: no news
     detail = _text(entry.data, "detail")
     told.line(entry.at_s, "caller", "leg_ended", f"{_text(entry.data, 'reason')} {detail}".rstrip())
 
 
 def _hang_up(told: _Told, entry: JournalEntry) -> None:
+    told.hung_up = True
     told.line(entry.at_s, "gateway", "hang_up", _text(entry.data, "reason"))
 
 

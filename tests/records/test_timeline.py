@@ -124,3 +124,8 @@ def test_any_journal_is_told_and_never_steers_a_terminal(
 ) -> None:
     for line in tell(None, journal(*rows)).lines:
         assert line.what == "" or line.what.isprintable()
+
+
+def test_the_end_of_a_stream_that_we_closed_is_no_news() -> None:
+    ours = journal((1.0, ">", "HangUp", {"reason": "agent_hangup"}), (1.1, "<", "LegEnded", {"reason": "leg_lost"}))
+    assert [line.kind for line in tell(None, ours).lines] == ["hang_up"]
