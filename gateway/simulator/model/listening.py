@@ -4,7 +4,7 @@ import asyncio
 import base64
 import binascii
 
-from gateway.errors import ModelError
+from gateway.errors import GatewayError, ModelError
 from gateway.simulator.model.config import SemanticVad, ServerVad, SessionConfig
 from gateway.simulator.model.conversation import Item
 from gateway.simulator.model.hearing import Hearing, Paused, Started, Stopped, VadEvent
@@ -144,7 +144,11 @@ class Listening:
     async def _judge(self, pause: int, turn: bytes) -> None:
         """Ask whether the words so far are a whole turn; silence only counts while it lasts."""
         state = self._state
-        text = await state.engine.transcribe(turn, self._prompt, state.conversation.turns + 1)
+        try:
+            text = await state.engine.transcribe(turn, self._prompt, state.conversation.turns + 1)
+        except GatewayError:
+            # The closing silence still ends the turn, and hearing it then reports the failure.
+            return
         still = pause == self._pause and self._hearing.paused
         if still and isinstance(state.config.audio.input.turn_detection, SemanticVad) and sounds_finished(text):
             self._stop(self._hearing.judged_ms, text)
@@ -155,7 +159,7 @@ class Listening:
             text = understood
             if text is None:
                 text = await state.engine.transcribe(bytes(item.audio), self._prompt, turn)
-        except ModelError as error:
+        except GatewayError as error:
             heard.set_result("")
             self._emit_failure(item, error)
             return
@@ -175,9 +179,10 @@ class Listening:
         item.wire = {**item.wire, "content": [{"type": "input_audio", "transcript": text}]}
         self._state.emit(f"{name}.completed", **ids, transcript=text, usage=_usage(wanted.model, item, text))
 
-    def _emit_failure(self, item: Item, error: ModelError) -> None:
+    def _emit_failure(self, item: Item, error: GatewayError) -> None:
         if self._state.config.audio.input.transcription is not None:
-            details = {"type": "transcription_error", "code": error.code or None, "message": str(error), "param": None}
+            code = error.code if isinstance(error, ModelError) else None
+            details = {"type": "transcription_error", "code": code, "message": str(error), "param": None}
             name = "conversation.item.input_audio_transcription.failed"
             self._state.emit(name, item_id=item.id, content_index=0, error=details)
 

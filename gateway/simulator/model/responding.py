@@ -4,10 +4,12 @@
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, assert_never
 
+from gateway.errors import GatewayError
 from gateway.simulator.engine import Context, FunctionCall, Speech
 from gateway.simulator.model import faults
 from gateway.simulator.model.config import FunctionTool, SessionConfig
@@ -24,6 +26,8 @@ from gateway.simulator.model.usage import ASSISTANT_MS_PER_TOKEN, audio_out_toke
 __all__ = ["Plan", "Response", "Status", "plan"]
 
 Status: TypeAlias = Literal["in_progress", "completed", "cancelled", "failed", "incomplete"]
+
+logger = logging.getLogger(__name__)
 
 ARGUMENT_DELTA = 12
 """Characters of a function call's arguments in one delta."""
@@ -104,8 +108,11 @@ class Response:
         try:
             await self._run()
         except Refused as refused:
-            error = {"type": refused.kind, "code": refused.code, "message": refused.message}
-            self.finish("failed", {"type": "failed", "error": error})
+            details = {"type": refused.kind, "code": refused.code, "message": refused.message}
+            self.finish("failed", {"type": "failed", "error": details})
+        except GatewayError as error:
+            logger.warning("an engine failed: %s", error)
+            self._fail("server_error", "The server had an error while processing your request.")
 
     def finish(self, status: Status, details: Json | None = None) -> None:
         """End the response with what was streamed so far. Only the first call counts."""

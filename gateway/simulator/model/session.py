@@ -71,10 +71,14 @@ class RealtimeSession:
                     tasks.cancel()
         except* Exception as errors:
             logger.error("session failed", exc_info=errors)
+            if record is not None:
+                record.closed = (asyncio.get_running_loop().time(), 1011, "server error")
             await socket.close(1011, "The server had an error while processing your request.")
         finally:
             if record is not None and record.closed is None:
-                record.closed = (asyncio.get_running_loop().time(), 1011, "server error")
+                # Cancelled from outside: the client must not be left waiting.
+                record.closed = (asyncio.get_running_loop().time(), 1001, "server going away")
+                await socket.close(1001, "server going away")
         return record
 
     async def run(self) -> None:

@@ -1,16 +1,18 @@
 """Spoken turns: detection, commits, responses, interruptions, transcripts."""
 
+import asyncio
 import base64
 
 import pytest
 
-from gateway.errors import ModelError
+from gateway.errors import ConfigError, ModelError
 from gateway.simulator.engine import Answer, Context
-from gateway.simulator.model import ScriptedEngine
+from gateway.simulator.model import ModelServer, ScriptedEngine
 from gateway.simulator.model.scripted import babble
 from gateway.simulator.model.sound import encode_all
+from gateway.wire import pipe
 from tests.clock import run
-from tests.simulator.model.client import Event, desk, silence, speech
+from tests.simulator.model.client import QUERY, Client, Event, desk, silence, speech
 
 ORDER = """
 turns:
@@ -273,6 +275,41 @@ def test_a_failed_transcription_is_told_and_the_response_still_comes() -> None:
             failed = await client.until("conversation.item.input_audio_transcription.failed")
             assert failed["error"]["code"] == "audio_unintelligible"
             assert (await client.until("response.done"))["response"]["status"] == "completed"
+
+    run(call())
+
+
+class Speechless(ScriptedEngine):
+    """Has words and no voice."""
+
+    async def speak(self, text: str, voice: str) -> bytes:
+        raise ConfigError("no speaker is installed")
+
+
+def test_an_engine_that_fails_as_expected_fails_the_response_only() -> None:
+    async def call() -> None:
+        async with desk(Speechless()) as server:
+            client = await server.connect()
+            for _ in range(2):
+                await client.send("response.create")
+                done = (await client.until("response.done"))["response"]
+                assert done["status_details"]["error"]["code"] == "server_error"
+
+    run(call())
+
+
+def test_a_cancelled_server_tells_its_clients() -> None:
+    async def call() -> None:
+        server, (ours, theirs) = ModelServer(ScriptedEngine()), pipe()
+        client = Client(ours)
+        async with asyncio.TaskGroup() as group:
+            serving = group.create_task(server.serve_socket(theirs, QUERY, {}))
+            await client.until("session.created")
+            serving.cancel()
+            await client.drain()
+        assert client.closed is not None
+        assert client.closed.code == 1001
+        assert not server.sessions[0].open
 
     run(call())
 
