@@ -113,8 +113,8 @@ class CallBook:
                 self._journal.add(">", "PlayAudio", {"item_id": item_id, "ms": round(ms, 3)}, now)
             case Heard(item_id, payload, begins_s, ms):
                 self._heard(payload, begins_s, ms)
-                where = {"item_id": item_id, "begins_s": round(begins_s - self._started_s, 4), "ms": round(ms, 3)}
-                self._journal.add(">", "Heard", where, now)
+                at_s = round(begins_s - self._started_s, 4)
+                self._journal.add(">", "Heard", {"item_id": item_id, "begins_s": at_s, "ms": round(ms, 3)}, now)
             case Record(kind, data):
                 self._note(kind, data)
                 self._journal.add("=", kind, data, now)

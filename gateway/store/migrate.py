@@ -52,7 +52,7 @@ def create_engine(url: str) -> AsyncEngine:
     """Return an engine for `url`; a new SQLite file is readable by its owner only. Raises `ConfigError`."""
     parsed = _parse(url)
     if parsed.get_backend_name() != "sqlite":
-        return create_async_engine(parsed, json_serializer=_dump, pool_pre_ping=True)
+        return _server_engine(parsed)
     if parsed.database in (None, "", ":memory:"):
         engine = create_async_engine(parsed, json_serializer=_dump)
     else:
@@ -60,6 +60,16 @@ def create_engine(url: str) -> AsyncEngine:
         engine = create_async_engine(parsed, json_serializer=_dump, poolclass=AsyncAdaptedQueuePool)
     event.listen(engine.sync_engine, "connect", _set_pragmas)
     return engine
+
+
+def _server_engine(url: URL) -> AsyncEngine:
+    try:
+        return create_async_engine(url, json_serializer=_dump, pool_pre_ping=True)
+    except ModuleNotFoundError as error:
+        where = url.render_as_string(hide_password=True)
+        raise ConfigError(
+            f"the database at {where} cannot be used: {error.name} is not installed (extra 'postgres')"
+        ) from error
 
 
 def _parse(url: str) -> URL:
