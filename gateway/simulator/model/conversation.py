@@ -60,7 +60,8 @@ class Item:
 class Conversation:
     """Items in order. Ids are unique; every position is told by the id of the item before it."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, conversation_id: str, limit: int) -> None:
+        self.id = conversation_id
         self._items: list[Item] = []
         self._by_id: dict[str, Item] = {}
         self._limit = limit

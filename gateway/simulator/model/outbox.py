@@ -21,10 +21,12 @@ class Outbox:
         self._room.set()
         self._closing: tuple[int, str] | None = None
         self._dead = False
+        self.muted = False
+        """A session that also stops listening, as a hung server does."""
 
     def put(self, frame: str) -> None:
         """Queue a frame; frames after `close` are dropped, as a closed socket would."""
-        if self._closing is not None or self._dead:
+        if self._closing is not None or self._dead or self.muted:
             return
         self._frames.append(frame)
         if len(self._frames) > self.ROOM:
@@ -36,6 +38,10 @@ class Outbox:
         if self._closing is None:
             self._closing = (code, reason)
         self._changed.set()
+
+    def mute(self) -> None:
+        """Write nothing any more and leave the socket open, until it closes."""
+        self.muted = True
 
     @property
     def closing(self) -> tuple[int, str] | None:

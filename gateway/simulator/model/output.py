@@ -76,7 +76,6 @@ class Output:
     def audio(self, opened: Opened, mulaw: bytes) -> None:
         """Stream some of an item's sound."""
         self.audio_ms += len(mulaw) / BYTES_PER_MS
-        self._state.audio_present = True
         self._state.record.spoken[opened.item.id].audio += mulaw
         if not opened.item.truncated:
             opened.item.audio += mulaw
@@ -100,7 +99,7 @@ class Output:
             previous = self._state.conversation.previous_id(item.id)
             emit("conversation.item.done", item=item.wire, previous_item_id=previous)
         if opened.kind == "call" and status == "completed":
-            self._state.pending_calls.add(item.wire["call_id"])
+            self._state.record.pending_calls.add(item.wire["call_id"])
 
     def _emit_done(self, opened: Opened) -> Json:
         emit, text = self._state.emit, opened.text

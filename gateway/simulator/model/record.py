@@ -67,6 +67,8 @@ class SessionRecord:
     """What was understood of each caller audio item, by item id."""
     responses: dict[str, str] = field(default_factory=dict)
     """Status of each response by id; `in_progress` while it runs."""
+    pending_calls: set[str] = field(default_factory=set)
+    """Function calls made in completed items and not yet answered, by call id."""
     truncations: deque[Truncation] = field(default_factory=lambda: deque(maxlen=KEPT))
     outputs: deque[FunctionOutput] = field(default_factory=lambda: deque(maxlen=KEPT))
     errors: deque[Json] = field(default_factory=lambda: deque(maxlen=KEPT))

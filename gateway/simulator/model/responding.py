@@ -161,7 +161,7 @@ class Response:
             return
         audio = await self._state.engine.speak(speech.text, self.plan.voice)
         opened = output.open_audio()
-        for step in steps(self._state.rng, speech.text, audio, options.delta_ms):
+        for step in steps(self._state.ids.rng, speech.text, audio, options.delta_ms):
             for word in step.words:
                 output.delta(opened, word)
             piece = step.audio[: self._budget]
@@ -228,7 +228,8 @@ class Response:
                 state.expire()
                 await _forever()
             case faults.Stall():
-                state.deaf = state.deaf or ending.deaf
+                if ending.deaf:
+                    state.outbox.mute()
                 await _forever()
             case _:
                 assert_never(ending)
@@ -267,7 +268,7 @@ class Response:
             "status": self.status,
             "status_details": details,
             "output": [item.wire for item in self._output.items],
-            "conversation_id": self._state.conversation_id if self.plan.in_conversation else None,
+            "conversation_id": self._state.conversation.id if self.plan.in_conversation else None,
             "output_modalities": [self.plan.modality],
             "max_output_tokens": self.plan.max_output_tokens,
             "audio": {"output": {"format": self.plan.audio_format, "voice": self.plan.voice}},

@@ -102,7 +102,7 @@ class RealtimeSession:
 
     def _receive(self, frame: str | bytes) -> None:
         state, event_id = self._state, None
-        if state.deaf or state.outbox.closing is not None:
+        if state.outbox.muted or state.outbox.closing is not None:
             return
         try:
             event = read(frame)
@@ -160,8 +160,8 @@ class RealtimeSession:
             self._listening.hear(item)
         if item.wire["type"] == "function_call_output":
             call_id = item.wire["call_id"]
-            expected = call_id in state.pending_calls
-            state.pending_calls.discard(call_id)
+            expected = call_id in state.record.pending_calls
+            state.record.pending_calls.discard(call_id)
             state.record.outputs.append(FunctionOutput(call_id, item.wire["output"], expected, state.now))
 
     def _item(self, given: requests.GivenItem) -> Item:

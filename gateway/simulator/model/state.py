@@ -25,12 +25,13 @@ class Ids:
     """Identifiers of one session: unique, and equal for equal seeds."""
 
     def __init__(self, rng: Random) -> None:
-        self._rng = rng
+        self.rng = rng
+        """The session's only source of chance."""
         self._events = 0
         self._tag = f"{rng.getrandbits(32):08x}"
 
     def new(self, prefix: str) -> str:
-        return f"{prefix}_{self._tag}{self._rng.getrandbits(52):013x}"
+        return f"{prefix}_{self._tag}{self.rng.getrandbits(52):013x}"
 
     def event(self) -> str:
         self._events += 1
@@ -71,20 +72,13 @@ class SessionState:
         now = asyncio.get_running_loop().time()
         self.engine = engine
         self.options = options
-        self.rng = Random(f"{options.seed}:{number}")
-        self.ids = Ids(self.rng)
+        self.ids = Ids(Random(f"{options.seed}:{number}"))
         self.config = SessionConfig(model=model)
-        self.record = SessionRecord(self.ids.new("sess"), model, now, Conversation(options.max_items))
-        self.conversation_id = self.ids.new("conv")
+        conversation = Conversation(self.ids.new("conv"), options.max_items)
+        self.record = SessionRecord(self.ids.new("sess"), model, now, conversation)
         self.meter = Meter()
         self.outbox = Outbox()
         self.refuse_updates = options.refuse_updates
-        self.pending_calls: set[str] = set()
-        """Function calls made and not yet answered."""
-        self.audio_present = False
-        """Whether assistant audio exists; it locks the voice."""
-        self.deaf = False
-        """Ignores the client and says nothing, for good."""
         self.tasks = tasks
         self._observer = observer
 
@@ -98,6 +92,11 @@ class SessionState:
         return asyncio.get_running_loop().time()
 
     @property
+    def audio_present(self) -> bool:
+        """Whether the assistant has spoken; that locks the voice."""
+        return any(spoken.audio for spoken in self.record.spoken.values())
+
+    @property
     def expires_at(self) -> int:
         """Unix time, as the API tells it."""
         epoch = time.time() - self.now if self.options.epoch is None else self.options.epoch
@@ -105,7 +104,7 @@ class SessionState:
 
     def emit(self, kind: str, **fields: object) -> None:
         """Send a server event."""
-        if self.deaf:
+        if self.outbox.muted:
             return
         event: Json = {"type": kind, "event_id": self.ids.event(), **fields}
         if self.options.obfuscation and kind.endswith(".delta"):

@@ -180,3 +180,43 @@ def test_connection_failures_can_be_ordered() -> None:
             assert refused.value.status == 503
 
     run(call())
+
+
+def test_faults_can_stand_at_the_greeting_and_after_a_result() -> None:
+    script = """
+greeting_faults: [{kind: rate_limited, times: 1}]
+turns: [{calls: [{name: look}], result: found, result_faults: [{kind: fail_response}]}]
+"""
+
+    async def call() -> list[str]:
+        async with desk(script) as server:
+            client = await server.connect()
+            for _ in range(2):
+                await client.send("response.create")
+                await client.until("response.done")
+            await client.say("look it up")
+            done = await client.until("response.done")
+            call_id = done["response"]["output"][0]["call_id"]
+            assert server.record.pending_calls == {call_id}
+            result = {"type": "function_call_output", "call_id": call_id, "output": "{}"}
+            await client.send("conversation.item.create", item=result)
+            await client.send("response.create")
+            await client.until("response.done")
+            assert not server.record.pending_calls
+            return list(server.record.responses.values())
+
+    assert run(call()) == ["failed", "completed", "completed", "failed"]
+
+
+def test_late_deltas_can_be_ordered_for_one_response() -> None:
+    async def call() -> None:
+        async with desk(script("{kind: late_deltas, count: 3}")) as server:
+            client = await server.connect()
+            await client.say("hello")
+            await client.until("response.output_audio.delta")
+            await client.send("response.cancel")
+            done = (await client.until("response.done"))["response"]
+            for _ in range(3):
+                assert (await client.until("response.output_audio.delta"))["response_id"] == done["id"]
+
+    run(call())

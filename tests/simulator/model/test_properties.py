@@ -21,7 +21,8 @@ turns:
   - {heard: third, say: "Third.", faults: [{kind: fail_response, after_ms: 200}]}
   - {heard: "and", say: "Cut short."}
 """
-IDS = st.sampled_from(["root", "a", "b", "c", "nobody"])
+IDS = st.sampled_from(["root", "a", "b", "c", "nobody", "@spoken", "@spoken"])
+"""`@spoken` stands for the assistant's latest item, whose id is known only while playing."""
 SOUNDS = {"speech": speech("hello you"), "pause": silence(700), "blip": speech()[:400], "hush": silence(60)}
 
 
@@ -97,10 +98,13 @@ async def play(history: list[tuple[Event, float]], seed: int = 0) -> tuple[Clien
     client = Client(ours)
     async with asyncio.TaskGroup() as group:
         group.create_task(server.serve_socket(theirs, {"model": "gpt-realtime"}, {}))
+        await client.until("session.created")
         group.create_task(client.drain())
         for sent, pause in history:
             audio = SOUNDS.get(str(sent.get("audio")), b"")
             frame = {**sent, "audio": base64.b64encode(audio).decode()} if audio else sent
+            if sent.get("item_id") == "@spoken":
+                frame = {**sent, "item_id": next(reversed(server.sessions[-1].spoken), "none")}
             await ours.send(json.dumps(frame))
             await asyncio.sleep(pause)
     return client, server
@@ -113,6 +117,8 @@ def test_any_history_keeps_the_rules(history: list[tuple[Event, float]]) -> None
     record = server.sessions[-1]
     assert record.closed is not None
     assert record.closed[1] == 1001
+    generated = {item_id: len(spoken.audio) // 8 for item_id, spoken in record.spoken.items()}
+    assert all(cut.audio_end_ms <= generated[cut.item_id] for cut in record.truncations if cut.accepted)
     active: str | None = None
     for seen in client.events:
         response = seen.get("response") or {}
