@@ -8,7 +8,12 @@
     ├── CarrierError           the telephone network refused or failed
     ├── ModelError             the realtime model refused or failed
     ├── ToolError              a business webhook refused or failed
-    └── PolicyError            this call must not be placed
+    ├── PolicyError            this call must not be placed
+    ├── StoreError             the database cannot do what was asked now (`gateway.store`)
+    ├── RecordingError         a recording cannot be read (`gateway.records.speech`)
+    ├── PaceFull               too many calls wait to be placed (`gateway.outbound.pace`)
+    ├── DialConflict           one idempotency key, two different calls (`gateway.outbound.dialler`)
+    └── Draining, Full, TokenRefused   a call is not admitted (`gateway.registry`)
 
 `permanent` tells whether trying again can help: one bit decides every retry.
 Messages are lower case, say what was expected and what came, and hold no secret and no phone number.

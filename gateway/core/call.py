@@ -220,6 +220,8 @@ class Call:
     # --- both ends ----------------------------------------------------------------------------
 
     def _stream_started(self, now: float) -> list[Command]:
+        if self._stream_up:
+            return []
         self._stream_up = True
         self._timers.clear(Timer.START)
         self._timers.set(Timer.DURATION, now + self.plan.max_duration_s)

@@ -14,8 +14,10 @@ from typing import Protocol, Unpack
 from gateway.core.audio import BYTES_PER_MS, payload_ms
 from gateway.core.commands import AppendAudio, Command, CreateResponse, Heard, PlayAudio, Record
 from gateway.core.events import AudioDelta, CallerAudio, CallerSaid, Event, ResponseDone, Spent, StreamStarted, Tick
+from gateway.errors import RemoteProtocolError
 from gateway.records.cost import Cost, Transcription, Usage, cost
 from gateway.records.journal import Journal
+from gateway.records.latency import percentile
 from gateway.records.recording import Recording
 from gateway.store.rows import CallChanges, CallEnd, JournalEntry, JsonValue
 
@@ -46,6 +48,7 @@ class Summary:
     """The figures of a finished call."""
 
     reason: str = ""
+    detail: str = ""
     duration_s: float = 0.0
     turns_ms: list[int] = field(default_factory=list)
     """Voice-to-voice latency per turn: end of caller speech to the first audio sent to the carrier."""
@@ -96,13 +99,8 @@ class CallBook:
                 return
             case StreamStarted():
                 self._stream_started(now)
-            case ResponseDone(usage=usage) if usage is not None:
-                self._used(Usage.from_api(usage))
-            case CallerSaid(usage=usage) if usage is not None:
-                spoken = Transcription.from_api(self._pricing.transcription_model, usage)
-                if spoken is not None:
-                    self._transcribed.append(spoken)
-                    self._unpriced = True
+            case ResponseDone(usage=usage) | CallerSaid(usage=usage) if usage is not None:
+                self._count(event, usage, now)
         self._journal.add("<", type(event).__name__, asdict(event), now)
 
     def command(self, command: Command, now: float) -> None:
@@ -147,6 +145,7 @@ class CallBook:
                 datetime.now(UTC),
                 reason,
                 round(summary.duration_s * 1000),
+                end_detail=summary.detail,
                 usage=priced.to_json(),
                 cost_usd=priced.total_usd,
                 latency=_latency(summary),
@@ -173,10 +172,20 @@ class CallBook:
                 self._summary.barge_ins += 1
             case "recover", _:
                 self._summary.recoveries += 1
+            case "end", {"detail": str(detail)}:
+                self._summary.detail = detail
 
-    def _used(self, usage: Usage) -> None:
-        self._usages.append(usage)
-        self._unpriced = True
+    def _count(self, event: ResponseDone | CallerSaid, usage: object, now: float) -> None:
+        try:
+            if isinstance(event, ResponseDone):
+                self._usages.append(Usage.from_api(usage))
+            else:
+                spoken = Transcription.from_api(self._pricing.transcription_model, usage)
+                if spoken is not None:
+                    self._transcribed.append(spoken)
+            self._unpriced = True
+        except RemoteProtocolError as broken:
+            self._journal.add("=", "usage_refused", {"why": str(broken)}, now)
 
     def _price(self) -> Cost:
         pricing = self._pricing
@@ -184,9 +193,6 @@ class CallBook:
 
 
 def _latency(summary: Summary) -> dict[str, JsonValue]:
-    turns = sorted(summary.turns_ms)
-    figures: dict[str, JsonValue] = {"turns_ms": list(summary.turns_ms), "barge_ins": summary.barge_ins}
-    if turns:
-        figures["p50_ms"] = turns[len(turns) // 2]
-        figures["p95_ms"] = turns[min(len(turns) - 1, int(len(turns) * 0.95))]
-    return figures
+    turns = summary.turns_ms
+    figures: dict[str, JsonValue] = {"turns_ms": list(turns), "barge_ins": summary.barge_ins}
+    return figures | {"p50_ms": percentile(turns, 50), "p95_ms": percentile(turns, 95)}

@@ -1,0 +1,89 @@
+"""Imports point one way; the core imports the standard library and itself."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent / "gateway"
+
+MAY_IMPORT: dict[str, frozenset[str]] = {
+    "errors": frozenset(),
+    "wire": frozenset(),
+    "core": frozenset(),
+    "carriers": frozenset({"core", "errors", "wire", "registry"}),
+    "realtime": frozenset({"core", "errors", "wire"}),
+    "store": frozenset({"errors"}),
+    "records": frozenset({"core", "errors", "store"}),
+    "config": frozenset({"errors"}),
+    "agentfile": frozenset({"errors"}),
+    "agents": frozenset({"agentfile", "config", "errors"}),
+    "tools": frozenset({"agents", "config", "errors"}),
+    "outbound": frozenset({"errors", "store"}),
+    "session": frozenset({"carriers", "core", "errors"}),
+    "registry": frozenset({"carriers", "core", "errors", "session"}),
+    "metrics": frozenset({"core", "records"}),
+}
+"""Package or module of `gateway` to what else of `gateway` it may import. Those not named here may import anything."""
+
+NEVER_SERVING = ("simulator", "demo")
+SERVING = ("core", "carriers", "realtime", "store", "records", "tools", "outbound")
+SERVING_MODULES = ("app", "calls", "server", "serve", "session", "registry", "config", "agents", "metrics", "log")
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            yield node.module
+
+
+def parts(name: str) -> list[Path]:
+    folder = ROOT / name
+    return sorted(folder.rglob("*.py")) if folder.is_dir() else [ROOT / f"{name}.py"]
+
+
+def own_imports(path: Path) -> Iterator[str]:
+    for name in imports(path):
+        if name.startswith("gateway."):
+            yield name.split(".")[1]
+
+
+@pytest.mark.parametrize("name", sorted(MAY_IMPORT))
+def test_a_part_imports_only_what_lies_below_it(name: str) -> None:
+    allowed = MAY_IMPORT[name] | {name}
+    wrong = {(path.name, used) for path in parts(name) for used in own_imports(path) if used not in allowed}
+    assert not wrong
+
+
+def test_only_the_routes_of_a_carrier_know_the_registry() -> None:
+    knowing = {path.name for path in parts("carriers") if "registry" in own_imports(path)}
+    assert knowing == {"routes.py"}
+
+
+def test_the_core_imports_the_standard_library_and_itself() -> None:
+    foreign = {
+        name
+        for path in parts("core")
+        for name in imports(path)
+        if name.split(".")[0] not in sys.stdlib_module_names and not name.startswith("gateway.core")
+    }
+    assert not foreign
+
+
+@pytest.mark.parametrize("module", ["asyncio", "time", "random", "logging", "threading"])
+def test_the_core_neither_waits_nor_looks_at_clocks_nor_draws_nor_logs(module: str) -> None:
+    assert not [path.name for path in parts("core") if module in imports(path)]
+
+
+@pytest.mark.parametrize("name", [*SERVING, *SERVING_MODULES])
+def test_the_serving_path_knows_no_simulator(name: str) -> None:
+    assert not [path.name for path in parts(name) for used in own_imports(path) if used in NEVER_SERVING]
+
+
+def test_no_file_outgrows_a_sitting() -> None:
+    long = {str(path.relative_to(ROOT)) for path in ROOT.rglob("*.py") if len(path.read_text().splitlines()) > 600}
+    assert not long
