@@ -293,3 +293,50 @@ def test_the_token_limit_of_a_response_cuts_it() -> None:
             assert len(client.audio(done["output"][0]["id"])) == 200 * 8
 
     run(call())
+
+
+OBSERVED: list[tuple[str, Event]] = [
+    (
+        "livekit",
+        {
+            "model": "gpt-realtime",
+            "output_modalities": ["audio"],
+            "audio": {
+                "input": {
+                    "format": {"type": "audio/pcm", "rate": 24000},
+                    "noise_reduction": None,
+                    "transcription": {"model": "gpt-4o-mini-transcribe"},
+                    "turn_detection": {
+                        "type": "semantic_vad",
+                        "create_response": True,
+                        "eagerness": "medium",
+                        "interrupt_response": True,
+                    },
+                },
+                "output": {"format": {"type": "audio/pcm", "rate": 24000}, "speed": 1.0, "voice": "marin"},
+            },
+            "max_output_tokens": "inf",
+            "tool_choice": "auto",
+            "tracing": None,
+        },
+    ),
+    ("livekit, later", {"instructions": "Be kind."}),
+    ("pipecat", {"tools": [], "tool_choice": {"type": "function", "name": "look"}, "instructions": "Hi"}),
+    ("openai-agents", {"tracing": "auto"}),
+    ("strength alone", {"audio": {"input": {"noise_reduction": {"type": "far_field", "strength": 0.5}}}}),
+    ("retention", {"truncation": {"type": "retention_ratio", "retention_ratio": 0.8}}),
+    ("own voice", {"audio": {"output": {"voice": {"id": "voice_1"}}}}),
+]
+
+
+@pytest.mark.parametrize("session", [session for _, session in OBSERVED], ids=[name for name, _ in OBSERVED])
+def test_updates_that_real_clients_send_are_accepted(session: Event) -> None:
+    async def call() -> None:
+        async with desk() as server:
+            client = await server.connect()
+            await client.configure(**session)
+            await client.send("response.create", response={"output_modalities": ["audio"]})
+            await client.until("response.done")
+            assert not server.record.errors
+
+    run(call())
