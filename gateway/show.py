@@ -1,0 +1,254 @@
+"""Commands that look: calls that were taken, a recording's latency, the set-up. Each returns its exit code.
+
+Everything is printed as tables, or with `as_json` as one JSON document and nothing else. Telephone numbers are masked
+everywhere. What callers and models said is shown as text, never as terminal markup.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import TypeVar
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gateway.check import CheckResult, run_checks
+from gateway.config import Settings, load_settings
+from gateway.errors import ConfigError
+from gateway.log import mask_number
+from gateway.records.latency import CallLatency, measure
+from gateway.records.picture import draw
+from gateway.records.speech import RecordingError
+from gateway.records.timeline import Line, Timeline, tell
+from gateway.store.rows import JournalEntry, StoredCall, StoreError
+from gateway.store.store import Store
+
+__all__ = ["check", "list_calls", "show_call", "voice_to_voice"]
+
+T = TypeVar("T")
+WHO_STYLES: Mapping[str, str] = {
+    "caller": "blue",
+    "agent": "green",
+    "tool": "yellow",
+    "model": "magenta",
+    "gateway": "dim",
+}
+PIPE_WIDTH = 160
+"""Columns used where the output is no terminal, so that a file or a pipe gets whole lines."""
+
+
+def list_calls(limit: int, *, as_json: bool = False) -> int:
+    """Print the newest calls. Raises `ConfigError`, `StoreError`."""
+    calls = _read(load_settings(), lambda store: store.list_calls(limit))
+    if as_json:
+        _json({"calls": [_call_facts(call) for call in calls]})
+        return 0
+    if not calls:
+        _console().print("no calls yet")
+        return 0
+    _console().print(_call_table(calls))
+    return 0
+
+
+def show_call(call_id: str, picture: Path | None = None, *, as_json: bool = False) -> int:
+    """Print one call as a timeline and draw its picture. Raises `ConfigError`, `StoreError`, `RecordingError`."""
+
+    async def find(store: Store) -> tuple[StoredCall, Sequence[JournalEntry]]:
+        call = await store.get_call(call_id)
+        if call is None:
+            raise StoreError(f"no call has the id {call_id[:64]!r}; `gateway calls` lists them")
+        return call, await store.journal_of(call.call_id)
+
+    call, journal = _read(load_settings(), find)
+    timeline = tell(call, journal)
+    figures = _draw(call, timeline, picture) if picture is not None else None
+    if as_json:
+        measured = {"picture": str(picture), "recording": figures.to_json()} if figures is not None else {}
+        _json({**_call_facts(call), "timeline": [_plain(line) for line in timeline.lines], **measured})
+        return 0
+    console = _console()
+    console.print(_facts_table(call))
+    console.print(_lines_table(timeline.lines))
+    if figures is not None:
+        console.print(Text(f"picture: {picture}"))
+    return 0
+
+
+def voice_to_voice(recording: Path, *, as_json: bool = False) -> int:
+    """Print what a recording tells about a call. Raises `RecordingError`."""
+    figures = measure(recording)
+    if as_json:
+        _json(figures.to_json())
+        return 0
+    console = _console()
+    if figures.turns:
+        table = Table("answer at", "voice to voice", title="Turns")
+        for turn in figures.turns:
+            table.add_row(f"{turn.agent_begin_s:.2f} s", f"{turn.v2v_ms} ms")
+        console.print(table)
+    console.print(_latency_table(figures))
+    return 0
+
+
+def check(*, network: bool = True, as_json: bool = False) -> int:
+    """Test the set-up; 1 when something keeps calls from being answered."""
+    settings, path = _settings_or_problem()
+    results = asyncio.run(run_checks(settings, path, network=network))
+    failed = sum(not result.ok for result in results)
+    if as_json:
+        _json({"ok": not failed, "checks": [_plain(result) for result in results]})
+    else:
+        _console().print(_check_table(results))
+        warned = sum(result.warning for result in results)
+        _console().print(f"{len(results)} checks: {failed} failed, {warned} with a warning")
+    return 1 if failed else 0
+
+
+def _settings_or_problem() -> tuple[Settings | ConfigError, Path]:
+    try:
+        settings = load_settings()
+    except ConfigError as problem:
+        # The agents file is checked all the same, where it would be looked for.
+        return problem, Path(os.environ.get("GATEWAY_AGENTS_FILE") or "agents.yaml")
+    return settings, settings.agents_file
+
+
+def _read(settings: Settings, query: Callable[[Store], Awaitable[T]]) -> T:
+    """Run one query against the store, bringing its tables up to date, as the gateway does at its start."""
+    _must_exist(settings.database_url)
+
+    async def run() -> T:
+        async with Store.open(settings.database_url) as store:
+            return await query(store)
+
+    return asyncio.run(run())
+
+
+def _must_exist(url: str) -> None:
+    """Who only looks creates no database: a wrong folder or variable shall be told, not hidden."""
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        return  # the store tells what it expects
+    name = parsed.database
+    if parsed.get_backend_name() == "sqlite" and name not in (None, "", ":memory:") and not Path(str(name)).is_file():
+        raise StoreError(f"there is no database {name} (GATEWAY_DATABASE_URL); `gateway serve` creates it")
+
+
+def _draw(call: StoredCall, timeline: Timeline, picture: Path) -> CallLatency:
+    if call.recording_path is None:
+        raise RecordingError(f"{call.call_id} was not recorded; set `recording: true` for its agent")
+    try:
+        return draw(Path(call.recording_path), timeline, picture)
+    except OSError as error:
+        raise RecordingError(f"{picture} cannot be written: {error.strerror}") from None
+
+
+def _call_facts(call: StoredCall) -> dict[str, object]:
+    facts = {name: _plain(value) for name, value in asdict(call).items()}
+    return {**facts, "from_number": mask_number(call.from_number), "to_number": mask_number(call.to_number)}
+
+
+def _call_table(calls: Sequence[StoredCall]) -> Table:
+    table = Table("call", "offered", "way", "agent", "from", "to", "length", "ended", "v2v p50", "cost", box=None)
+    for call in calls:
+        table.add_row(
+            call.call_id,
+            call.offered_at.astimezone().strftime("%Y-%m-%d %H:%M:%S"),
+            "in" if call.direction == "inbound" else "out",
+            Text(call.agent),
+            mask_number(call.from_number),
+            mask_number(call.to_number),
+            "" if call.duration_ms is None else f"{call.duration_ms / 1000:.1f} s",
+            Text(call.end_reason or "live"),
+            _p50(call),
+            "" if call.cost_usd is None else f"${call.cost_usd:.4f}",
+        )
+    return table
+
+
+def _p50(call: StoredCall) -> str:
+    value = (call.latency or {}).get("p50_ms")
+    return f"{value} ms" if isinstance(value, int) else ""
+
+
+def _facts_table(call: StoredCall) -> Table:
+    table = Table(box=None, show_header=False)
+    for name, value in _call_facts(call).items():
+        if value not in (None, "", {}):
+            text = json.dumps(value) if isinstance(value, dict | list) else str(value)
+            table.add_row(Text(name.replace("_", " "), "bold"), Text(text))
+    return table
+
+
+def _lines_table(lines: Sequence[Line]) -> Table:
+    table = Table("at", "who", "", "what", "ms", box=None)
+    for line in lines:
+        style = WHO_STYLES.get(line.who, "")
+        ms = "" if line.ms is None else str(line.ms)
+        table.add_row(f"{line.at_s:8.2f}", Text(line.who, style), Text(line.kind, "dim"), Text(line.what), ms)
+    return table
+
+
+def _latency_table(figures: CallLatency) -> Table:
+    table = Table(box=None, show_header=False)
+    yielded = sum(one.yielded for one in figures.barge_ins)
+    rows = {
+        "voice to voice, p50": _ms(figures.p50_ms),
+        "voice to voice, p95": _ms(figures.p95_ms),
+        "barge-ins": f"{len(figures.barge_ins)}, the agent fell silent at {yielded}",
+        "both speak": _ms(figures.talk_over_ms),
+        "dead air": _ms(figures.dead_air_ms),
+        "length": f"{figures.speech.duration_s:.1f} s",
+    }
+    for name, value in rows.items():
+        table.add_row(name, value)
+    return table
+
+
+def _check_table(results: Sequence[CheckResult]) -> Table:
+    table = Table("", "check", "found", "what to do", box=None)
+    for result in results:
+        word, style = ("warn", "yellow") if result.warning else ("ok", "green") if result.ok else ("FAIL", "bold red")
+        table.add_row(Text(word, style), Text(result.name), Text(result.detail), Text(result.fix))
+    return table
+
+
+def _ms(value: int | None) -> str:
+    return "none" if value is None else f"{value} ms"
+
+
+def _plain(value: object) -> object:
+    """Return a value as JSON knows it."""
+    match value:
+        case Decimal():
+            return str(value)
+        case datetime():
+            return value.isoformat()
+        case Mapping():
+            return dict(value)
+        case _ if is_dataclass(value) and not isinstance(value, type):
+            return asdict(value)
+        case _:
+            return value
+
+
+def _json(document: Mapping[str, object]) -> None:
+    sys.stdout.write(json.dumps(document, indent=2, default=str) + "\n")
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = PIPE_WIDTH
+    return console
