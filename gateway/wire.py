@@ -7,9 +7,10 @@ on a virtual clock.
 
 import asyncio
 from collections import deque
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
-__all__ = ["PipeEnd", "TextSocket", "WireClosed", "pipe"]
+__all__ = ["DirectSocket", "PipeEnd", "TextSocket", "WireClosed", "pipe"]
 
 
 class WireClosed(Exception):
@@ -34,6 +35,17 @@ class TextSocket(Protocol):
         """Close; safe to call twice and after the peer closed."""
 
 
+@runtime_checkable
+class DirectSocket(TextSocket, Protocol):
+    """A socket that can also do without a task: frames are handed over inside the peer's own call."""
+
+    def send_soon(self, text: str) -> bool:
+        """Send now if that needs no waiting; False: nothing was sent. Never raises."""
+
+    async def pump(self, take: Callable[[str | bytes], None]) -> "WireClosed":
+        """Call `take` with every frame as it comes, until the socket is closed; return how. `take` must not raise."""
+
+
 class PipeEnd:
     """One end of an in-memory socket; frames sent here are received at the other end, in order."""
 
@@ -45,6 +57,7 @@ class PipeEnd:
         self._changed = asyncio.Event()
         self._closed: WireClosed | None = None
         self._peer: PipeEnd = self
+        self._take: Callable[[str | bytes], None] | None = None
 
     async def receive(self) -> str | bytes:
         while not self._inbox:
@@ -62,8 +75,33 @@ class PipeEnd:
             await self._changed.wait()
         if self._closed is not None:
             raise WireClosed(self._closed.code, self._closed.reason)
-        self._peer._inbox.append(text)
+        self._peer._arrive(text)
+
+    def send_soon(self, text: str | bytes) -> bool:
+        if self._closed is not None or len(self._peer._inbox) >= self.LIMIT:
+            return False
+        self._peer._arrive(text)
+        return True
+
+    async def pump(self, take: Callable[[str | bytes], None]) -> WireClosed:
+        while self._inbox:
+            take(self._inbox.popleft())
+        self._take = take
         self._peer._changed.set()
+        try:
+            while self._closed is None:
+                self._changed.clear()
+                await self._changed.wait()
+        finally:
+            self._take = None
+        return WireClosed(self._closed.code, self._closed.reason)
+
+    def _arrive(self, frame: str | bytes) -> None:
+        if self._take is not None:
+            self._take(frame)
+            return
+        self._inbox.append(frame)
+        self._changed.set()
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         for end in (self, self._peer):

@@ -22,7 +22,7 @@ from gateway.core.events import Event, ModelClosed, ModelFault, SessionReady
 from gateway.core.recovery import is_permanent
 from gateway.errors import ModelError, RemoteProtocolError
 from gateway.realtime import codec
-from gateway.wire import TextSocket, WireClosed
+from gateway.wire import DirectSocket, TextSocket, WireClosed
 
 __all__ = ["Dial", "ModelTarget", "RealtimeConnection", "dial"]
 
@@ -128,6 +128,8 @@ class RealtimeConnection:
         self._open_socket = open_socket
         self._rng = rng or random.Random()
         self._socket: TextSocket | None = None
+        self._direct: DirectSocket | None = None
+        """The socket once it is configured, if it takes frames without waiting."""
         self._outbox: deque[str] = deque()
         self._wake = asyncio.Event()
         self._closing = False
@@ -141,7 +143,10 @@ class RealtimeConnection:
         if len(self._outbox) >= BACKLOG:
             self._lost("backlog", "the model does not read", permanent=False)
             return
-        self._outbox.append(codec.text_of(command))
+        text = codec.text_of(command)
+        if self._direct is not None and not self._outbox and self._direct.send_soon(text):
+            return
+        self._outbox.append(text)
         self._wake.set()
 
     def detach(self) -> None:
@@ -216,19 +221,24 @@ class RealtimeConnection:
             raise failed.exceptions[0] from None
 
     async def _read(self, socket: TextSocket) -> None:
+        if isinstance(socket, DirectSocket):
+            self._direct = socket
+            raise await socket.pump(self._take)
         while not self._closing:
-            frame = await socket.receive()
-            try:
-                message = codec.parse(frame)
-                events = codec.events(message)
-            except RemoteProtocolError as broken:
-                self._bad_event(broken)
-                continue
-            for event in events:
-                if isinstance(event, ModelFault):
-                    self._last_error = event.code
-                if not self._closing:
-                    self._feed(event)
+            self._take(await socket.receive())
+
+    def _take(self, frame: str | bytes) -> None:
+        try:
+            events = codec.events(codec.parse(frame))
+        except RemoteProtocolError as broken:
+            if self._too_many_bad(broken):
+                self._lost("protocol", "too many malformed events", permanent=False)
+            return
+        for event in events:
+            if isinstance(event, ModelFault):
+                self._last_error = event.code
+            if not self._closing:
+                self._feed(event)
 
     async def _write(self, socket: TextSocket) -> None:
         while True:
@@ -243,14 +253,14 @@ class RealtimeConnection:
         try:
             return codec.parse(frame)
         except RemoteProtocolError as broken:
-            self._bad_event(broken)
+            if self._too_many_bad(broken):
+                raise ModelError("too many malformed events", code="protocol") from None
             return {}
 
-    def _bad_event(self, broken: RemoteProtocolError) -> None:
+    def _too_many_bad(self, broken: RemoteProtocolError) -> bool:
         self._bad_events += 1
         logger.info("bad event from the model: %s", broken)
-        if self._bad_events > MAX_BAD_EVENTS:
-            raise ModelError("too many malformed events", code="protocol")
+        return self._bad_events > MAX_BAD_EVENTS
 
     def _lost(self, code: str, reason: str, *, permanent: bool) -> None:
         if not self._closing:

@@ -28,6 +28,11 @@ class DelayLine(Generic[T]):
         self._empty = asyncio.Event()
         self._empty.set()
 
+    @property
+    def empty(self) -> bool:
+        """Whether everything pushed was delivered."""
+        return not self._items
+
     def push(self, item: T, *, bounded: bool = True) -> bool:
         """Queue an item; False when the line is full and `bounded`."""
         if bounded and len(self._items) >= self.LIMIT:

@@ -18,7 +18,7 @@ from gateway.simulator.carrier.plan import LineModel
 from gateway.simulator.carrier.playout import Playout
 from gateway.simulator.carrier.report import CallReport, Event
 from gateway.simulator.carrier.tones import FRAME_BYTES, SILENCE
-from gateway.wire import TextSocket, WireClosed
+from gateway.wire import DirectSocket, TextSocket, WireClosed
 
 __all__ = ["MediaStream", "StreamIds"]
 
@@ -59,6 +59,9 @@ class MediaStream:
         self._playout = Playout()
         self._uplink: DelayLine[str] = DelayLine(line.uplink_ms / 1000, line.jitter_ms / 1000, rng)
         self._downlink: DelayLine[str | bytes] = DelayLine(line.downlink_ms / 1000, line.jitter_ms / 1000, rng)
+        undelayed = not (line.uplink_ms or line.downlink_ms or line.jitter_ms)
+        self._direct = socket if undelayed and isinstance(socket, DirectSocket) else None
+        """The socket, where neither the line nor the socket makes a frame wait."""
         self._sequence = 0
         self._chunk = 0
         self._started_s = clock()
@@ -74,7 +77,7 @@ class MediaStream:
         async with asyncio.TaskGroup() as group:
             pumps = [
                 group.create_task(self._uplink.pump(self._write)),
-                group.create_task(self._downlink.pump(self._apply)),
+                group.create_task(self._downlink.pump(self._deliver)),
             ]
             self._send_json({"event": "connected", "protocol": "Call", "version": "1.0.0"})
             self._send_start()
@@ -97,7 +100,7 @@ class MediaStream:
         self._sequence += 1
         self._chunk += 1
         timestamp = round((self._clock() - self._started_s) * 1000)
-        sent = self._uplink.push(
+        sent = self._push(
             f'{{"event":"media","sequenceNumber":"{self._sequence}","media":{{"track":"inbound","chunk":"{self._chunk}",'
             f'"timestamp":"{timestamp}","payload":"{payload}"}},"streamSid":"{self._ids.stream_sid}"}}'
         )
@@ -142,7 +145,18 @@ class MediaStream:
         except TimeoutError:
             self._warn(31921, "the server did not answer the close")
 
+    def _push(self, text: str) -> bool:
+        if self._direct is not None and self._uplink.empty and self._direct.send_soon(text):
+            return True
+        return self._uplink.push(text)
+
+    def _take(self, frame: str | bytes) -> None:
+        self._report.media.messages_received += 1
+        self._apply(frame)
+
     async def _read(self) -> int:
+        if self._direct is not None:
+            return (await self._direct.pump(self._take)).code
         while True:
             try:
                 frame = await self._socket.receive()
@@ -159,7 +173,10 @@ class MediaStream:
             # The reader sees the close as well and ends the stream.
             return
 
-    async def _apply(self, frame: str | bytes) -> None:
+    async def _deliver(self, frame: str | bytes) -> None:
+        self._apply(frame)
+
+    def _apply(self, frame: str | bytes) -> None:
         message = self._checked(frame)
         match message:
             case {"event": "media", "media": {"payload": str(payload)}}:

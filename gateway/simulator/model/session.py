@@ -24,7 +24,7 @@ from gateway.simulator.model.shapes import Json, read
 from gateway.simulator.model.slot import ResponseSlot
 from gateway.simulator.model.sound import Inbound
 from gateway.simulator.model.state import SessionState, Tasks
-from gateway.wire import TextSocket, WireClosed
+from gateway.wire import DirectSocket, TextSocket, WireClosed
 
 __all__ = ["RealtimeSession"]
 
@@ -88,6 +88,8 @@ class RealtimeSession:
         state.tasks.start(self._expire())
         state.emit("session.created", session=self._session())
         try:
+            if isinstance(self._socket, DirectSocket):
+                raise await self._socket.pump(self._receive)
             while True:
                 self._receive(await self._socket.receive())
                 if state.outbox.full:
