@@ -167,6 +167,9 @@ class CallSession:
 
     def _carry_out(self, command: Command) -> None:
         match command:
+            case cmd.AppendAudio():  # first: fifty a second
+                if self._model is not None:
+                    self._model.send(command)
             case cmd.PlayAudio() | cmd.SendMark() | cmd.ClearAudio() | cmd.HangUp():
                 if self._leg is not None:
                     self._leg.send(command)

@@ -54,25 +54,26 @@ class PipeEnd:
 
     def __init__(self) -> None:
         self._inbox: deque[str | bytes] = deque()
-        self._changed = asyncio.Event()
         self._closed: WireClosed | None = None
         self._peer: PipeEnd = self
         self._take: Callable[[str | bytes], None] | None = None
+        self._reader: asyncio.Future[None] | None = None
+        """Bare futures and not events: this runs for every frame of every simulated call."""
+        self._room: asyncio.Future[None] | None = None
 
     async def receive(self) -> str | bytes:
         while not self._inbox:
             if self._closed is not None:
                 raise WireClosed(self._closed.code, self._closed.reason)
-            self._changed.clear()
-            await self._changed.wait()
-        frame = self._inbox.popleft()
-        self._peer._changed.set()
-        return frame
+            self._reader = asyncio.get_running_loop().create_future()
+            await self._reader
+        _wake(self._room)
+        return self._inbox.popleft()
 
     async def send(self, text: str | bytes) -> None:
         while len(self._peer._inbox) >= self.LIMIT and self._closed is None:
-            self._changed.clear()
-            await self._changed.wait()
+            self._peer._room = asyncio.get_running_loop().create_future()
+            await self._peer._room
         if self._closed is not None:
             raise WireClosed(self._closed.code, self._closed.reason)
         self._peer._arrive(text)
@@ -87,27 +88,33 @@ class PipeEnd:
         while self._inbox:
             take(self._inbox.popleft())
         self._take = take
-        self._peer._changed.set()
+        _wake(self._room)
         try:
             while self._closed is None:
-                self._changed.clear()
-                await self._changed.wait()
+                self._reader = asyncio.get_running_loop().create_future()
+                await self._reader
         finally:
             self._take = None
         return WireClosed(self._closed.code, self._closed.reason)
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        for end in (self, self._peer):
+            if end._closed is None:
+                end._closed = WireClosed(code, reason)
+            _wake(end._reader)
+            _wake(end._room)
 
     def _arrive(self, frame: str | bytes) -> None:
         if self._take is not None:
             self._take(frame)
             return
         self._inbox.append(frame)
-        self._changed.set()
+        _wake(self._reader)
 
-    async def close(self, code: int = 1000, reason: str = "") -> None:
-        for end in (self, self._peer):
-            if end._closed is None:
-                end._closed = WireClosed(code, reason)
-            end._changed.set()
+
+def _wake(waiter: "asyncio.Future[None] | None") -> None:
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)
 
 
 def pipe() -> tuple[PipeEnd, PipeEnd]:

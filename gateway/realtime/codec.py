@@ -63,7 +63,7 @@ def parse(text: str | bytes) -> Message:
     if len(text) > MAX_EVENT_BYTES:
         raise RemoteProtocolError(f"event of {len(text)} characters is over the bound")
     try:
-        message = from_json(text)
+        message = from_json(text, cache_strings="keys")
     except ValueError:
         raise RemoteProtocolError("expected JSON, got something else") from None
     if not isinstance(message, dict) or not isinstance(message.get("type"), str):

@@ -3,8 +3,11 @@
 `send` is synchronous and bounded; a writer task empties it. `run` is the whole life of the session and never
 raises but for cancellation: whatever goes wrong is told to the call as one `ModelClosed`.
 
-A refused connection (429, 5xx, no answer) is tried once more within the ring time. A key that is wrong is
-refused *after* the upgrade: an `error` event, then close 3000 (protocols/openai-realtime.md, §1).
+A refused connection (429, 5xx, no answer, closed at once) is tried once more within the ring time. A key that is
+wrong is refused *after* the upgrade: an `error` event, then close 3000 (protocols/openai-realtime.md, §1).
+
+A server may also freeze: its socket stays open and it hears nothing, not even that the caller speaks. So one that
+was quiet for a while is asked for a sign of life, an empty `session.update`; without any event it is given up.
 """
 
 import asyncio
@@ -36,6 +39,12 @@ BACKLOG = 600
 """Client events that may wait to be written: 12 s of caller audio."""
 MAX_BAD_EVENTS = 20
 """Server events that may be malformed before the session is given up."""
+PROBE_S = 5.0
+"""Quiet of the server after which it is asked for a sign of life."""
+SILENT_S = 10.0
+"""Quiet of the server after which it is given up."""
+FLUSH_S = 1.0
+"""How long what was queued before the end may take to be written."""
 CLOSE_S = 1.0
 PERMANENT_STATUS = frozenset({400, 401, 403, 404})
 """Refusals of the upgrade that will be the same next time."""

@@ -58,7 +58,7 @@ def decode(frame: str | bytes) -> Message | None:
     if len(frame) > MAX_MESSAGE_CHARS:
         raise RemoteProtocolError(f"message of {len(frame)} characters is over the bound")
     try:
-        message = from_json(frame)
+        message = from_json(frame, cache_strings="keys")
     except ValueError:
         raise RemoteProtocolError("expected JSON, got something else") from None
     if not isinstance(message, dict):

@@ -25,6 +25,10 @@ SEMANTIC_PAUSE_MS = 300
 """Silence after which the words so far are judged."""
 
 
+SILENT_FRAME = b"\xff" * 160
+"""Digital silence in mu-law: most of what a caller sends."""
+
+
 class EnergyVad:
     """Loudness over a noise floor, for clean audio: exact on scripted callers, lost in noise below 20 dB."""
 
@@ -44,6 +48,9 @@ class EnergyVad:
         return self.FRAME_BYTES
 
     def probability(self, frame: bytes) -> float:
+        if frame == SILENT_FRAME:
+            self._floor = self.FLOOR_MIN
+            return 0.0
         loudness = max(1.0, float(level(frame)))
         self._floor = min(max(self.FLOOR_MIN, min(loudness, self._floor * self.RISE)), self.FLOOR_MAX)
         above_db = 20 * math.log10(loudness / self._floor) - self.MARGIN_DB

@@ -1,5 +1,7 @@
 """Ordered failures, expiry, and who is let in."""
 
+import asyncio
+
 import pytest
 
 from gateway.simulator.model import UpgradeRefused
@@ -75,6 +77,9 @@ def test_a_deaf_session_never_says_anything_again() -> None:
             client = await server.connect()
             await client.say("hello")
             await client.until("response.created")
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(1):
+                    await client.receive()
             await client.send("response.cancel")
             await client.drain()
             assert client.kinds()[-1] == "response.created"
