@@ -1,0 +1,176 @@
+"""Did the call really work? Each check asks one party, names its figure, and can fail.
+
+A check that cannot be made (the real model shows nobody what it received) is skipped and says so; it never passes.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from gateway.demo.evidence import Evidence
+from gateway.demo.story import ORDER, STATUS
+from gateway.simulator.carrier import heard_prefix_ms
+from gateway.simulator.local.wer import normal_words
+from gateway.simulator.model import SessionRecord
+
+__all__ = ["TOLERANCE_MS", "Check", "judge", "passed", "word_error_rate"]
+
+TOLERANCE_MS = 40
+"""How far a truncation may lie from what was really played of the item."""
+LENGTH_S = 0.5
+"""How far the recording's length may lie from the call's."""
+ENDS = ("agent_hangup", "caller_hangup")
+UNSEEN = "skipped: only the local model shows what it received"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One question and its answer."""
+
+    name: str
+    question: str
+    ok: bool | None
+    """None: skipped."""
+    figure: str
+
+
+def judge(evidence: Evidence) -> list[Check]:
+    """Answer every question."""
+    return [check(evidence) for check in CHECKS]
+
+
+def passed(checks: Sequence[Check]) -> bool:
+    """Whether nothing failed."""
+    return all(check.ok is not False for check in checks)
+
+
+def word_error_rate(evidence: Evidence) -> float | None:
+    """Return errors by words over all items heard to their end; None when nobody listened."""
+    words = sum(one.words for one in evidence.utterances or ())
+    return sum(one.errors for one in evidence.utterances or ()) / words if words else None
+
+
+def _status_heard(evidence: Evidence) -> Check:
+    name, question = "status_heard", f"order {ORDER}: “{STATUS}” is heard in the recording"
+    if evidence.utterances is None and evidence.sessions is None:
+        return Check(name, question, None, "skipped: listening needs the speech packages")
+    heard = [normal_words(one.heard) for one in evidence.utterances or ()]
+    ok = any(_within(normal_words(STATUS), words) for words in heard)
+    rate = word_error_rate(evidence)
+    return Check(name, question, ok, "nothing was heard" if rate is None else f"word error rate {rate:.1%}")
+
+
+def _webhook(evidence: Evidence) -> Check:
+    calls = evidence.webhook_calls
+    valid = sum(call.valid for call in calls)
+    ok = len(calls) == 1 and calls[0].valid and calls[0].order_id == ORDER and calls[0].status == STATUS
+    figure = f"{len(calls)} in the business's log, {valid} with a valid signature"
+    return Check("webhook_once", f"exactly one call to the webhook, for order {ORDER}, signed", ok, figure)
+
+
+def _barge_in(evidence: Evidence) -> Check:
+    name, question = "barge_in", f"one barge-in, truncated within {TOLERANCE_MS} ms of what was played"
+    noted = evidence.notes("barge_in")
+    if evidence.sessions is None:
+        return Check(name, question, None if noted else False, UNSEEN if noted else "no barge-in was noticed")
+    cuts = [(session, cut) for session in evidence.sessions for cut in session.truncations]
+    if len(cuts) != 1 or len(noted) != 1:
+        return Check(name, question, False, f"{len(cuts)} truncations, {len(noted)} barge-ins noted")
+    session, cut = cuts[0]
+    spoken = session.spoken.get(cut.item_id)
+    played = evidence.report.media.played_bytes()
+    heard_ms = heard_prefix_ms(bytes(spoken.audio), played) if spoken is not None else None
+    if heard_ms is None or not cut.accepted:
+        return Check(name, question, False, "the truncation was refused" if heard_ms else "the item was not played")
+    off_ms = cut.audio_end_ms - heard_ms
+    figure = f"truncated at {cut.audio_end_ms} ms, played {heard_ms} ms: {off_ms:+d} ms"
+    return Check(name, question, abs(off_ms) <= TOLERANCE_MS, figure)
+
+
+def _end(evidence: Evidence) -> Check:
+    reason = evidence.call.end_reason if evidence.call is not None else None
+    ends = len(evidence.notes("end"))
+    figure = reason or "there is no end record"
+    ok = reason in ENDS and ends == 1 and evidence.report.outcome == "completed"
+    return Check("end_record", "one end record: somebody said goodbye and hung up", ok, figure)
+
+
+def _carrier(evidence: Evidence) -> Check:
+    report = evidence.report
+    troubles = [f"{warning.name} {warning.detail}" for warning in report.warnings]
+    troubles += [report.script_error] if report.script_error else []
+    dropped = report.media.frames_dropped + report.media.audio_discarded_bytes
+    troubles += [f"{dropped} frames or bytes lost"] if dropped else []
+    figure = troubles[0] if troubles else f"{report.media.frames_sent} frames in, {report.media.messages_received} out"
+    return Check("carrier", "the telephone network had nothing to complain about", not troubles, figure)
+
+
+def _model(evidence: Evidence) -> Check:
+    faults = len(evidence.notes("ModelFault")) + len(evidence.notes("ModelClosed")) + len(evidence.notes("recover"))
+    errors = [error for session in evidence.sessions or () for error in session.errors]
+    figure = "no error" if not faults and not errors else f"{len(errors)} errors sent, {faults} faults noted"
+    if errors:
+        figure += f": {errors[0].get('code')}"
+    return Check("model", "the model had no errors", not faults and not errors, figure)
+
+
+def _untouched(evidence: Evidence) -> Check:
+    name, question = "audio_untouched", "every mu-law byte arrived as it was sent, both ways"
+    if evidence.sessions is None:
+        return Check(name, question, None, UNSEEN)
+    played, said = evidence.report.media.played_bytes(), evidence.report.said_bytes()
+    agent = [_whole_items_match(session, played) for session in evidence.sessions]
+    caller = [
+        bool(item.audio) and bytes(item.audio) in said
+        for session in evidence.sessions
+        for item in session.conversation
+        if item.role == "user"
+    ]
+    matches = [match for one in agent for match in one]
+    figure = f"agent {sum(matches)} of {len(matches)} items, caller {sum(caller)} of {len(caller)} turns"
+    return Check(name, question, bool(matches and caller) and all(matches) and all(caller), figure)
+
+
+def _closed(evidence: Evidence) -> Check:
+    name, question = "sessions_closed", "every model session is closed"
+    if evidence.sessions is None:
+        return Check(name, question, None, UNSEEN)
+    open_sessions = sum(session.open for session in evidence.sessions)
+    ok = bool(evidence.sessions) and not open_sessions
+    return Check(name, question, ok, f"{len(evidence.sessions)} opened, {open_sessions} still open")
+
+
+def _recorded(evidence: Evidence) -> Check:
+    question = "the recording is as long as the call"
+    if evidence.latency is None:
+        return Check("recording", question, False, "there is no recording that can be read")
+    recorded_s, call_s = evidence.latency.speech.duration_s, evidence.report.duration_s
+    figure = f"{recorded_s:.1f} s of {call_s:.1f} s"
+    return Check("recording", question, abs(recorded_s - call_s) <= LENGTH_S, figure)
+
+
+CHECKS: tuple[Callable[[Evidence], Check], ...] = (
+    _status_heard,
+    _webhook,
+    _barge_in,
+    _end,
+    _untouched,
+    _recorded,
+    _carrier,
+    _model,
+    _closed,
+)
+
+
+def _whole_items_match(session: SessionRecord, played: bytes) -> list[bool]:
+    """Tell for each item whether all of it was played byte for byte; of a truncated one, its beginning."""
+    cut = {truncation.item_id for truncation in session.truncations}
+    return [
+        heard_prefix_ms(bytes(spoken.audio), played) is not None if item_id in cut else bytes(spoken.audio) in played
+        for item_id, spoken in session.spoken.items()
+        if spoken.audio
+    ]
+
+
+def _within(wanted: Sequence[str], words: Sequence[str]) -> bool:
+    size = len(wanted)
+    return any(list(words[at : at + size]) == list(wanted) for at in range(len(words) - size + 1))

@@ -1,0 +1,89 @@
+"""Runs the demo once: watched, bounded in time, cleaned up on every way out."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+
+from gateway.demo.evidence import gather
+from gateway.demo.judge import judge
+from gateway.demo.options import DemoOptions, Folder
+from gateway.demo.outcome import Outcome, outcome, print_outcome
+from gateway.demo.screen import show
+from gateway.demo.stage import stage
+from gateway.demo.watch import Watch
+from gateway.errors import GatewayError
+from gateway.log import configure
+
+__all__ = ["run_demo"]
+
+LONGEST_S = 120.0
+"""The whole demo; it usually takes a minute."""
+PIPE_WIDTH = 120
+
+
+def run_demo(options: DemoOptions) -> int:
+    """Run the demo and print its outcome; return the exit code: 0 only when the call really worked.
+
+    Raises `ConfigError` when something that it needs cannot be had.
+    """
+    folder = Folder(options.out)
+    console = Console(quiet=options.as_json)
+    if not console.is_terminal:
+        console = Console(quiet=options.as_json, width=PIPE_WIDTH)
+    with folder.log.open("w", encoding="utf-8") as log:
+        configure("INFO", stream=log)
+        try:
+            done = asyncio.run(_bounded(options, folder, console))
+        except BaseExceptionGroup as failed:
+            raise _cause(failed) from None
+        except TimeoutError:
+            sys.stderr.write(f"gateway: the demo took longer than {LONGEST_S:.0f} s and was ended; see {folder.log}\n")
+            return 1
+    if options.as_json:
+        sys.stdout.write(json.dumps(done.to_json(), indent=2, ensure_ascii=False) + "\n")
+    else:
+        print_outcome(done, console, "uv run gateway" if "UV" in os.environ else "gateway")
+    return 0 if done.ok else 1
+
+
+async def _bounded(options: DemoOptions, folder: Folder, console: Console) -> Outcome:
+    with _ended_by_sigterm():
+        async with asyncio.timeout(LONGEST_S):
+            return await _demo(options, folder, console)
+
+
+async def _demo(options: DemoOptions, folder: Folder, console: Console) -> Outcome:
+    watch = Watch()
+    async with show(watch, console), stage(options, folder, watch) as parts:
+        watch.enter("the caller calls")
+        report = await parts.call(watch)
+        watch.enter("listening to the recording")
+        evidence = await gather(parts, report)
+        return outcome(evidence, judge(evidence), folder, parts.setup_ms)
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Cancel this task on SIGTERM, as `asyncio.run` does on Ctrl-C, so that everything is cleaned up."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
+
+
+def _cause(failed: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return our own sentence out of a group, if there is one; else the first failure."""
+    ours = failed.subgroup(GatewayError)
+    first: BaseException = ours if ours is not None else failed
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first
