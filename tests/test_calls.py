@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
-from gateway.simulator.carrier import BargeIn, HangUp, Pause, Say, Script, Wait, heard_prefix_ms, tone
-from gateway.simulator.model import Scenario
+import pytest
+
+from gateway.simulator.carrier import BargeIn, HangUp, LineModel, Pause, Say, Script, Wait, heard_prefix_ms, tone
+from gateway.simulator.model import ModelOptions, Scenario
 from tests.clock import run
-from tests.world import world
+from tests.world import AGENTS, world
 
 ORDER = Scenario.model_validate(
     {
@@ -62,5 +64,46 @@ def test_a_caller_who_hangs_up_ends_the_call_and_the_session(tmp_path: Path) -> 
             await w.settled()
             assert w.record.end_reason == "caller_hangup"
             assert not w.session.open
+
+    run(main())
+
+
+def journal_of_a_call(folder: Path, seed: int) -> list[tuple[object, ...]]:
+    async def main() -> list[tuple[object, ...]]:
+        scenario = ORDER.model_copy(update={"server": ModelOptions(seed=seed, epoch=1_800_000_000)})
+        async with world(folder, scenario, line=LineModel(uplink_ms=40, downlink_ms=40, jitter_ms=15)) as w:
+            await w.call(ASK_AND_BARGE)
+            await w.settled()
+            return [(entry.at_s, entry.direction, entry.kind, entry.data) for entry in w.journal]
+
+    folder.mkdir()
+    return run(main())
+
+
+def test_the_same_seed_gives_the_same_journal_and_another_seed_another(tmp_path: Path) -> None:
+    first = journal_of_a_call(tmp_path / "a", seed=1)
+    assert len(first) > 50
+    assert first == journal_of_a_call(tmp_path / "b", seed=1)
+    assert first != journal_of_a_call(tmp_path / "c", seed=2)
+
+
+@pytest.mark.e2e
+def test_a_call_outlives_the_hour_of_a_session(tmp_path: Path) -> None:
+    turn = {"heard": "tell me more", "say": "This is an answer that goes on for some time, so that one hears it."}
+    scenario = Scenario.model_validate({"turns": [turn], "repeat": True})
+    asks = [step for _ in range(129) for step in (Say(SPEECH), Wait("agent_done"), Pause(22))]
+    agents = AGENTS.replace("    fallback:", "    limits: {max_duration_s: 7200, max_cost_usd: null}\n    fallback:")
+
+    async def main() -> None:
+        async with world(tmp_path, scenario, agents=agents) as w:
+            report = await w.call(Script([Wait("agent_done"), *asks, HangUp()]))
+            await w.settled()
+            assert report.script_error is None
+            assert report.duration_s > 3600
+            assert w.record.end_reason == "caller_hangup"
+            # The model's session ends after an hour: a new one took over and the caller was answered all the same.
+            assert len(w.model.sessions) == 2
+            assert len(w.kinds("turn_latency")) >= 128
+            assert report.media.underruns == 0
 
     run(main())
