@@ -116,7 +116,7 @@ def _door(settings: Settings, gateway: Gateway, maker: CallMaker) -> TwilioDoor:
         stream_url=f"{settings.stream_origin}/twilio/media",
         account_id=settings.twilio_account_sid,
         signatures=SignatureCheck(tokens, settings.public_url, allow_unsigned=settings.allow_unsigned),
-        registry=gateway.registry,
+        calls=gateway.registry,
         reports=gateway,
         fallback=maker.fallback,
     )

@@ -13,7 +13,7 @@
     ├── RecordingError         a recording cannot be read (`gateway.records.speech`)
     ├── PaceFull               too many calls wait to be placed (`gateway.outbound.pace`)
     ├── DialConflict           one idempotency key, two different calls (`gateway.outbound.dialler`)
-    └── Draining, Full, TokenRefused   a call is not admitted (`gateway.registry`)
+    └── Draining, Full, TokenRefused   a call is not admitted (`gateway.carriers.base`)
 
 `permanent` tells whether trying again can help: one bit decides every retry.
 Messages are lower case, say what was expected and what came, and hold no secret and no phone number.

@@ -1,7 +1,7 @@
 """The live calls of this process: admission, one-use stream tokens, what follows a stream, drain.
 
-A signed webhook offers a call and gets a token; the media socket claims it once, with the same carrier call id,
-within a minute. The token is kept as a hash. What ended is remembered for a while, because the carrier asks for
+The switchboard of the carriers' routes. A signed webhook offers a call and gets a token; the media socket claims it
+once, with the same carrier call id, within a minute. The token is kept as a hash. What ended is remembered for a while, because the carrier asks for
 its next instruction after the stream.
 """
 
@@ -13,13 +13,12 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gateway.carriers.base import CallOffer
+from gateway.carriers.base import CallOffer, Draining, Ended, Full, TokenRefused
 from gateway.core.commands import EndReason
 from gateway.core.events import DrainAsked, LegEnd, LegEnded, StopAsked
-from gateway.errors import GatewayError
 from gateway.session import CallSession
 
-__all__ = ["Draining", "Ended", "Full", "Registry", "TokenRefused"]
+__all__ = ["Registry", "SessionFactory"]
 
 logger = logging.getLogger(__name__)
 
@@ -32,32 +31,12 @@ SessionFactory = Callable[[str, CallOffer], CallSession]
 """Makes the session for a new call id; raises `GatewayError` when no agent takes the call."""
 
 
-class Full(GatewayError):
-    """No more calls are admitted."""
-
-
-class Draining(GatewayError):
-    """The process is going away and takes no new calls."""
-
-
-class TokenRefused(GatewayError):
-    """A stream token is unknown, used, late, or belongs to another call."""
-
-
 @dataclass(slots=True)
 class _Offered:
     session: CallSession
     token: str
     token_until: float
     claimed: bool = False
-
-
-@dataclass(slots=True, frozen=True)
-class Ended:
-    """How a call ended."""
-
-    agent: str
-    reason: EndReason
 
 
 class Registry:
@@ -88,11 +67,7 @@ class Registry:
         return [offered.session for offered in self._offered.values()]
 
     def offer(self, offer: CallOffer, *, again: bool = False) -> str:
-        """Admit a call and return its stream token. A repeated offer of a live call gets the same answer.
-
-        `again`: the carrier says that the call's stream is gone and asks for a new one; an old session that has
-        not noticed is ended. Raises `Draining`, `Full`, or what the session factory raises.
-        """
+        """See `Switchboard.offer`."""
         known = self._offered.get(offer.carrier_call_id)
         if known is not None and not known.session.ended:
             if not (again and known.claimed):
@@ -113,7 +88,7 @@ class Registry:
         return token
 
     def claim(self, token: str, carrier_call_id: str, account_id: str) -> CallSession:
-        """Return the session that a stream token admits to, once. Raises `TokenRefused`."""
+        """See `Switchboard.claim`."""
         wanted = self._tokens.pop(_hash(token), None)
         offered = self._offered.get(wanted) if wanted is not None else None
         if wanted is None or offered is None:
@@ -126,7 +101,7 @@ class Registry:
         return offered.session
 
     def outcome(self, carrier_call_id: str) -> Ended | None:
-        """Return how the last stream of a call ended; None for a call we do not know or that still streams."""
+        """See `Switchboard.outcome`."""
         offered = self._offered.get(carrier_call_id)
         if offered is None:
             return self._ended.get(carrier_call_id)

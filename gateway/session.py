@@ -158,7 +158,10 @@ class CallSession:
         book.event(event, now)
         for command in self.call.receive(event, now):
             book.command(command, now)
-            self._carry_out(command)
+            if type(command) is cmd.AppendAudio and self._model is not None:  # fifty a second: not through the match
+                self._model.send(command)
+            else:
+                self._carry_out(command)
         spent = book.spent()
         if spent is not None:
             self._waiting.append(spent)
@@ -167,9 +170,6 @@ class CallSession:
 
     def _carry_out(self, command: Command) -> None:
         match command:
-            case cmd.AppendAudio():  # first: fifty a second
-                if self._model is not None:
-                    self._model.send(command)
             case cmd.PlayAudio() | cmd.SendMark() | cmd.ClearAudio() | cmd.HangUp():
                 if self._leg is not None:
                     self._leg.send(command)

@@ -13,7 +13,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "errors": frozenset(),
     "wire": frozenset(),
     "core": frozenset(),
-    "carriers": frozenset({"core", "errors", "wire", "registry"}),
+    "carriers": frozenset({"core", "errors", "wire"}),
     "realtime": frozenset({"core", "errors", "wire"}),
     "store": frozenset({"errors"}),
     "records": frozenset({"core", "errors", "store"}),
@@ -57,11 +57,6 @@ def test_a_part_imports_only_what_lies_below_it(name: str) -> None:
     allowed = MAY_IMPORT[name] | {name}
     wrong = {(path.name, used) for path in parts(name) for used in own_imports(path) if used not in allowed}
     assert not wrong
-
-
-def test_only_the_routes_of_a_carrier_know_the_registry() -> None:
-    knowing = {path.name for path in parts("carriers") if "registry" in own_imports(path)}
-    assert knowing == {"routes.py"}
 
 
 def test_the_core_imports_the_standard_library_and_itself() -> None:

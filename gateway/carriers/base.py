@@ -1,4 +1,4 @@
-"""What a carrier's adapter offers the rest: a leg per media stream.
+"""What a carrier's adapter offers the rest, a leg per media stream, and what it needs of it, a switchboard.
 
 The leg contract: marks and clear always work, exactly one `MarkPlayed` per mark that was not cleared. A carrier
 without them brings its own pacer and mark book; the core has no capability flags.
@@ -8,10 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.core.commands import LegCommand
+from gateway.core.commands import EndReason, LegCommand
 from gateway.core.events import Event
+from gateway.errors import GatewayError
 
-__all__ = ["CallOffer", "Feed", "Leg"]
+__all__ = ["CallOffer", "Draining", "Ended", "Feed", "Full", "Leg", "LiveCall", "Switchboard", "TokenRefused"]
 
 Feed = Callable[[Event], None]
 """The owner's `feed`: synchronous, may be called from any callback of the owner's event loop."""
@@ -43,3 +44,53 @@ class Leg(Protocol):
 
     async def close(self) -> None:
         """Close the stream; safe to call twice."""
+
+
+class LiveCall(Protocol):
+    """One call, as its carrier sees it."""
+
+    def attach(self, leg: Leg, stream_id: str) -> None:
+        """Give the call its media stream. Once per call."""
+
+    def feed(self, event: Event) -> None:
+        """Tell the call what happened; see `Feed`."""
+
+
+@dataclass(slots=True, frozen=True)
+class Ended:
+    """How a call's stream ended."""
+
+    agent: str
+    reason: EndReason
+
+
+class Full(GatewayError):
+    """No more calls are admitted."""
+
+
+class Draining(GatewayError):
+    """The process is going away and takes no new calls."""
+
+
+class TokenRefused(GatewayError):
+    """A stream token is unknown, used, late, or belongs to another call."""
+
+
+class Switchboard(Protocol):
+    """Where a carrier's routes bring calls to."""
+
+    def offer(self, offer: CallOffer, *, again: bool = False) -> str:
+        """Admit a call and return the one-use token of its stream. A repeated offer of a live call gets the same.
+
+        `again`: the carrier says that the call's stream is gone and asks for a new one; an old one that has not
+        noticed is ended. Raises `Draining`, `Full`, or another `GatewayError` when no agent takes the call.
+        """
+
+    def claim(self, token: str, carrier_call_id: str, account_id: str) -> LiveCall:
+        """Return the call that a stream token admits to, once. Raises `TokenRefused`."""
+
+    def find(self, carrier_call_id: str) -> LiveCall | None:
+        """Return a live call."""
+
+    def outcome(self, carrier_call_id: str) -> Ended | None:
+        """Return how the last stream of a call ended; None for a call we do not know or that still streams."""

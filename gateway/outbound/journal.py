@@ -12,8 +12,8 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from gateway.outbound.attempts import Attempt, AttemptState, may_follow
-from gateway.store.rows import AttemptRow, StoredAttempt, StoreError
 from gateway.store.ports import CallStore
+from gateway.store.rows import AttemptRow, StoredAttempt, StoreError
 
 __all__ = ["StoredAttempts"]
 

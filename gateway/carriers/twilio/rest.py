@@ -90,7 +90,7 @@ class TwilioRest:
         self._origin = _origin(api_url)
         self._client: Any = None
         """The official client carries no types."""
-        import twilio.rest  # type: ignore[import-untyped]  # noqa: F401  here, so that no live call waits for it
+        import twilio.rest
 
     async def create_call(
         self,
@@ -106,7 +106,7 @@ class TwilioRest:
 
         `timeout_s` is how long it rings (Twilio adds up to 5 s), `time_limit_s` ends the call however it goes.
         """
-        from twilio.base import values  # type: ignore[import-untyped]
+        from twilio.base import values
 
         with _errors_mapped():
             call = await self._open().calls.create_async(
@@ -201,7 +201,7 @@ class _Http:
     ) -> Any:
         """Return the client's `Response`; signature and meaning are those of `twilio.http.AsyncHttpClient`."""
         import aiohttp
-        from twilio.http.response import Response  # type: ignore[import-untyped]
+        from twilio.http.response import Response
 
         try:
             async with self._session.request(
@@ -256,7 +256,7 @@ def _must_be_object(body: bytes) -> None:
 
 @contextmanager
 def _errors_mapped() -> Iterator[None]:
-    from twilio.base.exceptions import TwilioRestException, TwilioServiceException  # type: ignore[import-untyped]
+    from twilio.base.exceptions import TwilioRestException, TwilioServiceException
 
     try:
         yield

@@ -17,14 +17,13 @@ from fastapi import APIRouter, Request, Response, WebSocket
 from starlette.datastructures import MultiDict
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
-from gateway.carriers.base import CallOffer
+from gateway.carriers.base import CallOffer, Draining, Full, Switchboard, TokenRefused
 from gateway.carriers.twilio import codec, verbs
 from gateway.carriers.twilio.leg import TwilioLeg
 from gateway.carriers.twilio.signature import SIGNATURE_HEADER, SignatureCheck
 from gateway.core.commands import EndReason
 from gateway.core.events import LegEnd, LegEnded
 from gateway.errors import GatewayError, RemoteProtocolError
-from gateway.registry import Draining, Full, Registry, TokenRefused
 from gateway.wire import WireClosed
 
 __all__ = ["Fallback", "Reports", "TwilioDoor", "router"]
@@ -80,7 +79,7 @@ class TwilioDoor:
     account_id: str | None
     """The only account that is believed; None believes whoever signs with our token."""
     signatures: SignatureCheck
-    registry: Registry
+    calls: Switchboard
     reports: Reports
     fallback: Callable[[str, str], Fallback]
     """Agent name and dialled number to what is said when it fails."""
@@ -178,7 +177,7 @@ async def _voice(door: TwilioDoor, form: MultiDict, request: Request) -> str:
         agent=agent,
     )
     try:
-        token = door.registry.offer(offer, again=again > 0)
+        token = door.calls.offer(offer, again=again > 0)
     except Draining:
         if again >= MOST_AGAIN:
             return _apology(door, offer.agent, offer.to_number)
@@ -195,7 +194,7 @@ async def _voice(door: TwilioDoor, form: MultiDict, request: Request) -> str:
 
 def _after(door: TwilioDoor, form: MultiDict, again: int) -> str:
     """The stream is over. Whatever happened, the caller is not left in silence."""
-    ended = door.registry.outcome(str(form["CallSid"]))
+    ended = door.calls.outcome(str(form["CallSid"]))
     if ended is not None and ended.reason in SPOKEN_END:
         return verbs.hang_up()
     if (ended is None or ended.reason in OFFER_AGAIN) and again < MOST_AGAIN:
@@ -215,7 +214,7 @@ async def _status(door: TwilioDoor, form: MultiDict, attempt_id: str) -> None:
     door.reports.call_state(carrier_call_id, state, sequence)
     if attempt_id:
         await door.reports.attempt_state(attempt_id[:64], carrier_call_id, state, sequence)
-    session = door.registry.find(carrier_call_id)
+    session = door.calls.find(carrier_call_id)
     if session is not None and state in TERMINAL:
         session.feed(LegEnded(LegEnd.CALLER_HANGUP, f"the carrier reports {state}"))
 
@@ -283,7 +282,7 @@ class _MediaSockets:
             return
         try:
             token = start.parameters.get("token", "")
-            session = door.registry.claim(token, start.carrier_call_id, start.account_id)
+            session = door.calls.claim(token, start.carrier_call_id, start.account_id)
         except TokenRefused as refused:
             logger.warning("refused a media stream: %s", refused)
             await self._close(socket)
