@@ -1,8 +1,8 @@
 """The live calls of this process: admission, one-use stream tokens, what follows a stream, drain.
 
 The switchboard of the carriers' routes. A signed webhook offers a call and gets a token; the media socket claims it
-once, with the same carrier call id, within a minute. The token is kept as a hash. What ended is remembered for a while, because the carrier asks for
-its next instruction after the stream.
+once, with the same carrier call id, within a minute. The token is kept as a hash. What ended is remembered for a while,
+because the carrier asks for its next instruction after the stream.
 """
 
 import asyncio

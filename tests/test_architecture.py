@@ -21,7 +21,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "agentfile": frozenset({"errors"}),
     "agents": frozenset({"agentfile", "config", "errors"}),
     "tools": frozenset({"agents", "config", "errors"}),
-    "outbound": frozenset({"errors", "store"}),
+    "outbound": frozenset({"config", "errors", "store"}),
     "session": frozenset({"carriers", "core", "errors"}),
     "registry": frozenset({"carriers", "core", "errors", "session"}),
     "metrics": frozenset({"core", "records"}),
