@@ -34,9 +34,20 @@ from gateway.core.events import (
     SpeechStarted,
     SpeechStopped,
 )
+from gateway.core.recovery import is_permanent
 from gateway.errors import RemoteProtocolError
 
-__all__ = ["DECODERS", "HANDSHAKE", "IGNORED", "Encodable", "events", "parse", "session_update", "text_of"]
+__all__ = [
+    "DECODERS",
+    "HANDSHAKE",
+    "IGNORED",
+    "SIGN_OF_LIFE",
+    "Encodable",
+    "events",
+    "parse",
+    "session_update",
+    "text_of",
+]
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 """A longer server event is an error; the longest real ones carry seconds of audio."""
@@ -49,6 +60,9 @@ WISH_KEY = "wish"
 CREATE_PREFIX = "create:"
 """Our `event_id` of a `response.create` is this and the wish's id; an error about it names it."""
 SESSION_UPDATE_ID = "session_update"
+SIGN_OF_LIFE_ID = "sign_of_life"
+SIGN_OF_LIFE = json.dumps({"type": "session.update", "event_id": SIGN_OF_LIFE_ID, "session": {"type": "realtime"}})
+"""Changes nothing (updates are merged, protocols §2) and must be answered, by `session.updated` or an error."""
 
 _is_base64 = re.compile(r"[A-Za-z0-9+/]+={0,2}").fullmatch
 
@@ -216,8 +230,14 @@ def _why(details: object) -> str:
         return ""
     error = details.get("error")
     if isinstance(error, dict):
-        return str(error.get("code") or error.get("type") or "")[:MAX_ID]
+        return error_code(error)
     return str(details.get("reason") or "")[:MAX_ID]
+
+
+def error_code(error: Message) -> str:
+    """Return the code that decides; what makes trying again useless may sit in either field (protocols, §5.6)."""
+    kind = str(error.get("type") or "")
+    return (kind if is_permanent(kind) else str(error.get("code") or kind))[:MAX_ID]
 
 
 def _item_added(message: Message) -> list[Event]:
@@ -227,8 +247,10 @@ def _item_added(message: Message) -> list[Event]:
 
 def _error(message: Message) -> list[Event]:
     error = _object(message, "error")
-    code = str(error.get("code") or error.get("type") or "unknown")[:MAX_ID]
+    code = error_code(error) or "unknown"
     about = error.get("event_id")
+    if about == SIGN_OF_LIFE_ID:
+        return []
     wish = about.removeprefix(CREATE_PREFIX) if isinstance(about, str) and about.startswith(CREATE_PREFIX) else ""
     return [ModelFault(code, str(error.get("message") or "")[:500], wish[:MAX_ID])]
 

@@ -15,7 +15,9 @@ import logging
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -119,6 +121,43 @@ async def dial(url: str, headers: Mapping[str, str]) -> TextSocket:
     return _Socket(connection)
 
 
+class _Pulse:
+    """Notices that a server has fallen silent: asks it for a sign of life, then gives it up."""
+
+    def __init__(self, ask: Callable[[], None], give_up: Callable[[], None]) -> None:
+        self._ask = ask
+        self._give_up = give_up
+        self._loop = asyncio.get_running_loop()
+        self._heard_s = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        self.beat()
+        self._timer = self._loop.call_later(PROBE_S, self._probe)
+
+    def beat(self) -> None:
+        """The server said something."""
+        self._heard_s = self._loop.time()
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _probe(self) -> None:
+        due_s = self._heard_s + PROBE_S
+        if self._loop.time() < due_s:
+            self._timer = self._loop.call_at(due_s, self._probe)
+            return
+        self._timer = self._loop.call_at(self._heard_s + SILENT_S, self._judge, self._heard_s)
+        self._ask()
+
+    def _judge(self, heard_s: float) -> None:
+        if self._heard_s == heard_s:
+            self._give_up()
+            return
+        self._timer = self._loop.call_at(self._heard_s + PROBE_S, self._probe)
+
+
 class RealtimeConnection:
     """A session of one call. `feed` gets its events until `detach`; then it is nobody's and only closes."""
 
@@ -131,28 +170,31 @@ class RealtimeConnection:
         open_socket: Dial = dial,
         rng: random.Random | None = None,
     ) -> None:
-        self._target = target
+        self._open_socket = partial(open_socket, target.url, target.headers)
         self._session = session
         self._feed = feed
-        self._open_socket = open_socket
         self._rng = rng or random.Random()
         self._socket: TextSocket | None = None
         self._direct: DirectSocket | None = None
         """The socket once it is configured, if it takes frames without waiting."""
         self._outbox: deque[str] = deque()
         self._wake = asyncio.Event()
-        self._closing = False
+        self._over = asyncio.Event()
+        """Set at the first end, whichever side's: from then on nothing is told and nothing is taken."""
+        self._pulse = _Pulse(self._ask_for_life, self._found_silent)
         self._bad_events = 0
         self._last_error = ""
 
     def send(self, command: codec.Encodable) -> None:
         """Queue one command; never blocks. When the model does not read, the session is given up."""
-        if self._closing:
+        if self._over.is_set():
             return
         if len(self._outbox) >= BACKLOG:
             self._lost("backlog", "the model does not read", permanent=False)
             return
-        text = codec.text_of(command)
+        self._put(codec.text_of(command))
+
+    def _put(self, text: str) -> None:
         if self._direct is not None and not self._outbox and self._direct.send_soon(text):
             return
         self._outbox.append(text)
@@ -160,42 +202,58 @@ class RealtimeConnection:
 
     def detach(self) -> None:
         """Close soon; what was queued before is still written, nothing that comes is told any more."""
-        self._closing = True
+        self._over.set()
         self._wake.set()
 
     async def run(self) -> None:
         """Live until the session is gone or detached."""
         try:
-            self._socket = await self._connect()
-            await self._configure(self._socket)
-            if not self._closing:
-                await self._pump(self._socket)
+            socket = await self._open()
+            if not self._over.is_set():
+                self._pulse.start()
+                await self._pump(socket)
         except ModelError as failed:
             self._lost(failed.code, str(failed), permanent=failed.permanent)
         except WireClosed as closed:
-            code = self._last_error or str(closed.code)
-            permanent = closed.code in PERMANENT_CLOSE or is_permanent(self._last_error)
-            self._lost(code, closed.reason or f"closed with {closed.code}", permanent=permanent)
+            gone = self._failure(closed)
+            self._lost(gone.code, str(gone), permanent=gone.permanent)
         finally:
-            self._closing = True
-            if self._socket is not None:
-                await self._close(self._socket)
+            self._over.set()
+            self._pulse.stop()
+            await self._close()
 
-    async def _connect(self) -> TextSocket:
+    async def _open(self) -> TextSocket:
+        """Connect and configure; what may go better the next time is tried once more."""
         try:
-            return await self._open_socket(self._target.url, self._target.headers)
+            return await self._attempt()
         except ModelError as refused:
-            if refused.permanent or self._closing:
+            if refused.permanent or self._over.is_set():
                 raise
             logger.info("model connection failed (%s), trying once more", refused.code)
+        await self._close()
         await asyncio.sleep(self._rng.uniform(*RETRY_S))
-        return await self._open_socket(self._target.url, self._target.headers)
+        return await self._attempt()
+
+    async def _attempt(self) -> TextSocket:
+        self._socket = socket = await self._open_socket()
+        try:
+            await self._configure(socket)
+        except WireClosed as closed:
+            raise self._failure(closed) from None
+        return socket
+
+    def _failure(self, closed: WireClosed) -> ModelError:
+        permanent = closed.code in PERMANENT_CLOSE or is_permanent(self._last_error)
+        code = self._last_error or str(closed.code)
+        return ModelError(closed.reason or f"closed with {closed.code}", permanent=permanent, code=code)
 
     async def _configure(self, socket: TextSocket) -> None:
         """Send our configuration and wait until the server echoes it: before that, audio would be static."""
         try:
             async with asyncio.timeout(OPEN_S):
-                await socket.send(codec.session_update(self._session))
+                # When it has closed already, what it said before that says why: read on.
+                with suppress(WireClosed):
+                    await socket.send(codec.session_update(self._session))
                 while True:
                     message = self._parse(await socket.receive())
                     if message.get("type") == "session.updated":
@@ -203,29 +261,33 @@ class RealtimeConnection:
                     self._refused(message)
         except TimeoutError:
             raise ModelError("the session was not configured in time", code="session_timeout") from None
-        session = message.get("session")
-        if not isinstance(session, dict) or not _speaks_g711(session):
+        if not _speaks_g711(message):
             raise ModelError("the session does not speak G.711", permanent=True, code="session_refused")
-        if not self._closing:
-            self._feed(SessionReady(str(session.get("id") or "")[:128]))
+        if not self._over.is_set():
+            session_id = message["session"].get("id")
+            self._feed(SessionReady(str(session_id or "")[:128]))
 
     def _refused(self, message: codec.Message) -> None:
         """Look for an error about our configuration; others are followed by a close or are harmless."""
         error = message.get("error")
         if message.get("type") != "error" or not isinstance(error, dict):
             return
-        self._last_error = str(error.get("code") or error.get("type") or "")[:128]
+        self._last_error = codec.error_code(error)
         if error.get("event_id") == codec.SESSION_UPDATE_ID:
             what = f"session.update refused: {self._last_error} {str(error.get('param') or '')[:60]}".rstrip()
             raise ModelError(what, permanent=True, code="session_refused")
 
     async def _pump(self, socket: TextSocket) -> None:
-        """Read and write until the session is gone, or detached and written out."""
+        """Read and write until the session is gone, or over and written out."""
         try:
             async with asyncio.TaskGroup() as group:
                 reader = group.create_task(self._read(socket), name="model-reader")
-                await self._write(socket)
+                writer = group.create_task(self._write(socket), name="model-writer")
+                await self._over.wait()
+                # A server that does not read would hold the writer, and with it the session, for ever.
+                await asyncio.wait({writer}, timeout=FLUSH_S)
                 reader.cancel()
+                writer.cancel()
         except BaseExceptionGroup as failed:
             raise failed.exceptions[0] from None
 
@@ -233,30 +295,45 @@ class RealtimeConnection:
         if isinstance(socket, DirectSocket):
             self._direct = socket
             raise await socket.pump(self._take)
-        while not self._closing:
+        while not self._over.is_set():
             self._take(await socket.receive())
 
     def _take(self, frame: str | bytes) -> None:
+        self._pulse.beat()
         try:
-            events = codec.events(codec.parse(frame))
+            message = codec.parse(frame)
+            events = codec.events(message)
         except RemoteProtocolError as broken:
             if self._too_many_bad(broken):
                 self._lost("protocol", "too many malformed events", permanent=False)
             return
+        if message["type"] == "session.updated" and not _speaks_g711(message):
+            self._lost("session_refused", "the session does not speak G.711 any more", permanent=True)
         for event in events:
             if isinstance(event, ModelFault):
                 self._last_error = event.code
-            if not self._closing:
+            if not self._over.is_set():
                 self._feed(event)
 
     async def _write(self, socket: TextSocket) -> None:
-        while True:
-            while self._outbox:
-                await socket.send(self._outbox.popleft())
-            if self._closing:
-                return
-            self._wake.clear()
-            await self._wake.wait()
+        try:
+            while True:
+                while self._outbox:
+                    await socket.send(self._outbox.popleft())
+                if self._over.is_set():
+                    return
+                self._wake.clear()
+                await self._wake.wait()
+        except WireClosed:
+            # The reader meets the close too, after what the server said before it, which says why.
+            return
+
+    def _ask_for_life(self) -> None:
+        if not self._over.is_set():
+            self._put(codec.SIGN_OF_LIFE)
+
+    def _found_silent(self) -> None:
+        self._lost("silent", f"no event for {SILENT_S:g} s", permanent=False)
 
     def _parse(self, frame: str | bytes) -> codec.Message:
         try:
@@ -272,12 +349,15 @@ class RealtimeConnection:
         return self._bad_events > MAX_BAD_EVENTS
 
     def _lost(self, code: str, reason: str, *, permanent: bool) -> None:
-        if not self._closing:
-            self._closing = True
+        if not self._over.is_set():
+            self._over.set()
             self._wake.set()
             self._feed(ModelClosed(code, reason, permanent))
 
-    async def _close(self, socket: TextSocket) -> None:
+    async def _close(self) -> None:
+        socket, self._socket = self._socket, None
+        if socket is None:
+            return
         try:
             async with asyncio.timeout(CLOSE_S):
                 await socket.close()
@@ -285,8 +365,9 @@ class RealtimeConnection:
             logger.debug("the model's socket did not close in time")
 
 
-def _speaks_g711(session: Mapping[str, Any]) -> bool:
-    audio = session.get("audio")
+def _speaks_g711(message: Mapping[str, Any]) -> bool:
+    session = message.get("session")
+    audio = session.get("audio") if isinstance(session, dict) else None
     sides = [audio.get(side) for side in ("input", "output")] if isinstance(audio, dict) else []
     formats = [side.get("format") for side in sides if isinstance(side, dict)]
     return len(formats) == 2 and all(isinstance(f, dict) and f.get("type") == G711 for f in formats)
