@@ -46,6 +46,8 @@ from gateway.core.turns import TurnClock
 
 __all__ = ["TRANSITIONS", "Call", "Phase"]
 
+SILENT = "silent"
+"""`ModelClosed.code` of a session that was given up because its server said nothing at all."""
 HANG_UP_TOOL = "hang_up"
 """The built-in function with which the model ends the call."""
 MAX_CALLS = 16
@@ -95,6 +97,7 @@ class Call:
         self._turn = TurnClock()
         self._recovery = Recovery()
         self._stream_up = self._model_up = False
+        self._audible = ""
 
     @property
     def deadline(self) -> float | None:
@@ -209,7 +212,12 @@ class Call:
     def _audio_delta(self, event: ev.AudioDelta, now: float) -> list[Command]:
         if not self._model_up or self._hanging_up or self.playout.is_cut(event.response_id):
             return []
-        self._timers.clear(Timer.SILENCE)
+        if self.slot.state is SlotState.ACTIVE:
+            # The rest of the answer must come as well; `response.done` ends the wait.
+            self._timers.set(Timer.SILENCE, now + self.plan.answer_s)
+        else:
+            self._timers.clear(Timer.SILENCE)
+        self._audible = event.response_id
         self.conversation.place(event.item_id, "assistant")
         commands = self.playout.receive(event.response_id, event.item_id, event.payload, now)
         latency = self._turn.answered(now)
@@ -249,9 +257,10 @@ class Call:
         self._timers.clear(Timer.RECOVER)
         self._enter(Phase.ACTIVE)
         seed = self._recovery.seed(self.conversation, self.tool_calls)
-        if self._recovery.owes_answer(self.conversation):
+        # While a function call runs its result is what is waited for; asked before, the model would call again.
+        if self._recovery.owes_answer(self.conversation) and not self.tool_calls.running():
             self.slot.want()
-        outputs = [SubmitToolOutput(call_id, output) for call_id, output in self.tool_calls.release_held()]
+        outputs = [SubmitToolOutput(call.tool_call_id, call.output) for call in self.tool_calls.submit_again()]
         if outputs:
             self.slot.want(outputs={output.tool_call_id for output in outputs})
         return [Record("recovered", {"after_s": self._recovery.took(now)}), *seed, *outputs, *self._early.release()]
@@ -264,7 +273,8 @@ class Call:
             self.slot.reset()
             return []
         if was_up and not event.permanent:
-            return self._recover(EndReason.MODEL_LOST, now)
+            silent = event.code == SILENT
+            return self._recover(EndReason.MODEL_SILENT if silent else EndReason.MODEL_LOST, now)
         if event.permanent:
             return self._fail(EndReason.MODEL_REFUSED, now)
         lost = self.phase is Phase.RECOVERING
@@ -272,6 +282,10 @@ class Call:
 
     def _recover(self, reason: EndReason, now: float) -> list[Command]:
         """Open a new session and tell it what was said; when that was tried too often, give up."""
+        if self.phase is Phase.CONNECTING:
+            if not self._recovery.begin(reason, now, answering=False):
+                return self._fail(reason, now)
+            return [Record("recover", {"reason": reason.value}), CloseModel(), OpenModel()]
         if self.phase is not Phase.ACTIVE:
             return []
         if not self._recovery.begin(reason, now, answering=self.slot.state is not SlotState.FREE or self.slot.wanted):
@@ -313,8 +327,8 @@ class Call:
         commands = list(interruption.commands)
         for item in interruption.items:
             self.conversation.cut(item.item_id, item.heard_ms, item.received_ms)
-            note = {"item_id": item.item_id, "heard_ms": item.heard_ms, "received_ms": item.received_ms}
-            commands.append(Record("barge_in", note))
+            cut: dict[str, str | int | float] = {"heard_ms": item.heard_ms, "received_ms": item.received_ms}
+            commands.append(Record("barge_in", {"item_id": item.item_id, **cut}))
         return commands
 
     def _speech_stopped(self, now: float) -> list[Command]:
@@ -327,6 +341,7 @@ class Call:
     def _response_created(self, event: ev.ResponseCreated) -> list[Command]:
         self._timers.clear(Timer.WISH)
         self.slot.created(event.response_id, event.wish_id)
+        self.tool_calls.seen_by(event.response_id)
         if event.wish_id and self._turn.speaking and self.phase is Phase.ACTIVE:
             # It was created after the caller began to speak, so the server does not interrupt it.
             self.playout.silence(event.response_id)
@@ -336,12 +351,15 @@ class Call:
     def _response_done(self, event: ev.ResponseDone, now: float) -> list[Command]:
         self.slot.done(event.response_id)
         commands = self.playout.finish(event.response_id, now)
-        if event.status == "failed" and self.phase is Phase.ACTIVE:
+        unheard = event.status == "incomplete" and self._audible != event.response_id
+        if (event.status == "failed" or unheard) and self.phase is Phase.ACTIVE:
             give_up = is_permanent(event.reason)
             reason = EndReason.RESPONSE_FAILED
             return commands + (self._fail(reason, now) if give_up else self._recover(reason, now))
         if event.status != "cancelled":
             self._timers.clear(Timer.SILENCE)
+        if event.status == "completed":
+            self.tool_calls.told_by(event.response_id)
         if event.status != "completed" or self.phase is not Phase.ACTIVE:
             return commands
         for call in event.calls:
@@ -355,16 +373,19 @@ class Call:
             output = SubmitToolOutput(call.tool_call_id, '{"ok": true}')
             return [output, *self._goodbye(EndReason.AGENT_HANGUP, now)]
         if len(self.tool_calls.running()) >= MAX_CALLS:
+            self.slot.want(outputs={call.tool_call_id})
             return [SubmitToolOutput(call.tool_call_id, error_output("too many function calls at once"))]
         deadline_s = self.plan.tool_deadline_s.get(call.name, self.plan.default_tool_deadline_s)
+        if self.tool_calls.repeats_answered(call.tool_call_id, response_id):
+            # It will not run again, and the model waits: let it speak with the output that it has.
+            self.slot.want()
         return list(self.tool_calls.start(call, response_id, deadline_s, now))
 
     def _tool_result(self, event: ev.ToolResult) -> list[Command]:
-        call = self.tool_calls.answer(event.tool_call_id)
+        call = self.tool_calls.answer(event.tool_call_id, event.output)
         if call is None:
             return [Record("tool_result_ignored", {"tool_call_id": event.tool_call_id})]
         if not self._model_up:
-            self.tool_calls.hold(event.tool_call_id, event.output)
             return []
         if not self.tool_calls.waiting_for(call.response_id):
             self.slot.want(outputs=self.tool_calls.unaccepted(call.response_id))

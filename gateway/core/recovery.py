@@ -58,13 +58,13 @@ class Recovery:
         return self._answering or conversation.unanswered()
 
     def seed(self, conversation: Conversation, tool_calls: ToolCalls) -> list[CreateItem]:
-        """Return what the new session is told: the conversation, then the function calls that still run."""
+        """Return what the new session is told: the conversation, then the function calls not spoken of."""
         note = "The connection broke for a moment and is back. What follows was said on this call. Go on from there."
         if self.owes_answer(conversation) and not conversation.last_caller_text():
             note += " What the caller said last was lost: apologise in a few words and ask to repeat it."
         items = [CreateItem({"type": "message", "role": "system", "content": [{"type": "input_text", "text": note}]})]
         items += [CreateItem(item) for item in conversation.as_items()]
-        for call in tool_calls.unanswered():
+        for call in tool_calls.untold():
             fields = {"call_id": call.tool_call_id, "name": call.name, "arguments": call.arguments}
             items.append(CreateItem({"type": "function_call", **fields}))
         return items

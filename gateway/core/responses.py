@@ -84,8 +84,11 @@ class ResponseSlot:
             self._wish = None
 
     def refused(self, wish_id: str) -> None:
-        """`response.create` was refused; the wish is kept and the slot is free unless another response runs."""
-        if self._asked is not None and self._asked.wish_id == wish_id:
+        """`response.create` was refused; the wish is kept and the slot is free unless another response runs.
+
+        Some servers do not say which one they refuse (""): only one can be meant.
+        """
+        if self._asked is not None and wish_id in ("", self._asked.wish_id):
             self._keep(self._asked)
             self._asked = None
             if self.state is SlotState.ASKED:

@@ -1,8 +1,9 @@
 """Function calls of a call: each is invoked once and answered once.
 
-RUNNING → ANSWERED → ACCEPTED (the model has the output). A result that comes twice, or for a call nobody made, is
-not passed on. At its deadline a running call is answered with an error that the model can talk about; what comes
-later is late and ignored.
+RUNNING → ANSWERED → ACCEPTED (the model has the output) → TOLD (it has spoken with it). A result that comes twice,
+or for a call nobody made, is not passed on. Until a response that saw the output is done, a new session is told of
+call and output again: a model that knew neither would call once more. At its deadline a running call is answered
+with an error that the model can talk about; what comes later is late and ignored.
 """
 
 import json
@@ -23,6 +24,7 @@ class ToolCallState(Enum):
     RUNNING = "running"
     ANSWERED = "answered"
     ACCEPTED = "accepted"
+    TOLD = "told"
 
 
 @dataclass(slots=True)
@@ -36,6 +38,10 @@ class ToolCall:
     deadline: float
     """When it is answered with an error, on the call's clock."""
     state: ToolCallState = ToolCallState.RUNNING
+    output: str = ""
+    """What it was answered with; kept until the model has spoken with it."""
+    seen_by: str = ""
+    """The response that was created after the model accepted the output."""
 
 
 class ToolCalls:
@@ -43,7 +49,6 @@ class ToolCalls:
 
     def __init__(self) -> None:
         self._calls: OrderedDict[str, ToolCall] = OrderedDict()
-        self._held: dict[str, str] = {}
 
     @property
     def deadline(self) -> float | None:
@@ -63,12 +68,18 @@ class ToolCalls:
         self._forget_answered()
         return [InvokeTool(call.tool_call_id, call.name, call.arguments, deadline_s)]
 
-    def answer(self, tool_call_id: str) -> ToolCall | None:
+    def repeats_answered(self, tool_call_id: str, response_id: str) -> bool:
+        """Return whether another response made this call before, and it has been answered."""
+        call = self._calls.get(tool_call_id)
+        return call is not None and call.response_id != response_id and call.state is not ToolCallState.RUNNING
+
+    def answer(self, tool_call_id: str, output: str) -> ToolCall | None:
         """Mark a running call as answered and return it; None for a duplicate, late or unknown one."""
         call = self._calls.get(tool_call_id)
         if call is None or call.state is not ToolCallState.RUNNING:
             return None
         call.state = ToolCallState.ANSWERED
+        call.output = output
         return call
 
     def expired(self, now: float) -> list[ToolCall]:
@@ -81,24 +92,35 @@ class ToolCalls:
         if call is not None and call.state is ToolCallState.ANSWERED:
             call.state = ToolCallState.ACCEPTED
 
+    def seen_by(self, response_id: str) -> None:
+        """A response was created: it answers every output that the model has."""
+        for call in self._calls.values():
+            if call.state is ToolCallState.ACCEPTED and not call.seen_by:
+                call.seen_by = response_id
+
+    def told_by(self, response_id: str) -> None:
+        """A response was completed, and with it the answers to the outputs that it saw."""
+        for call in self._calls.values():
+            if call.state is ToolCallState.ACCEPTED and call.seen_by == response_id:
+                call.state = ToolCallState.TOLD
+                call.output = ""
+
     def unaccepted(self, response_id: str) -> set[str]:
         """Return the ids of a response's calls whose outputs the model has not confirmed."""
         calls = (call for call in self._calls.values() if call.response_id == response_id)
-        return {call.tool_call_id for call in calls if call.state is not ToolCallState.ACCEPTED}
+        return {c.tool_call_id for c in calls if c.state in (ToolCallState.RUNNING, ToolCallState.ANSWERED)}
 
-    def hold(self, tool_call_id: str, output: str) -> None:
-        """Keep an output until there is a session again."""
-        self._held[tool_call_id] = output
+    def untold(self) -> list[ToolCall]:
+        """Return the calls that a new session has to know: running, or answered and not yet spoken of."""
+        return [call for call in self._calls.values() if call.state is not ToolCallState.TOLD]
 
-    def release_held(self) -> list[tuple[str, str]]:
-        """Hand over the kept outputs as (tool_call_id, output), oldest first."""
-        held = list(self._held.items())
-        self._held.clear()
-        return held
-
-    def unanswered(self) -> list[ToolCall]:
-        """Return the calls whose output a new session has still to get: running, or kept."""
-        return [c for c in self._calls.values() if c.state is ToolCallState.RUNNING or c.tool_call_id in self._held]
+    def submit_again(self) -> list[ToolCall]:
+        """Return the answered calls whose outputs a new session has to get, oldest first."""
+        calls = [call for call in self.untold() if call.state is not ToolCallState.RUNNING]
+        for call in calls:
+            call.state = ToolCallState.ANSWERED
+            call.seen_by = ""
+        return calls
 
     def waiting_for(self, response_id: str) -> bool:
         """Return whether a call of this response still runs."""
