@@ -240,7 +240,8 @@ class Playout:
 
     def _cut_item(self, item_id: str) -> CutItem:
         item = self._item(item_id)
-        return CutItem(item_id, int(min(item.heard_ms, item.received_ms)), int(item.received_ms))
+        received_ms = int(item.received_ms)
+        return CutItem(item_id, min(round(item.heard_ms), received_ms), received_ms)
 
     @staticmethod
     def _tell(item: CutItem) -> Command:
