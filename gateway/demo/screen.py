@@ -20,6 +20,8 @@ FRESH_S = 0.15
 SIDE = 34
 """Columns of the right-hand panels."""
 NAMES = {"caller": ("caller", "bold blue"), "agent": ("agent", "bold green"), "tool": ("webhook", "bold yellow")}
+INDENT = 14
+"""Columns of time and name."""
 BAR_MS = 120
 """Latency that one cell of a bar stands for."""
 
@@ -110,35 +112,40 @@ class _Screen:
 
 def _conversation(watch: Watch) -> Panel:
     talks = sorted(watch.talks.values(), key=lambda talk: talk.at_s)
-    lines = [_said(talk) for talk in talks if talk.text or talk.who == "caller"]
-    # The newest lines are what is looked at: the panel is filled from its end.
-    return Panel(_Tail(lines), title="conversation", title_align="left")
+    shown = [talk for talk in talks if talk.text or talk.who == "caller"]
+    return Panel(_Tail(shown), title="conversation", title_align="left")
 
 
 def _said(talk: Talk) -> Text:
-    name, style = NAMES.get(talk.who, ("", "dim"))
-    line = Text.assemble((f"{talk.at_s:5.1f} ", "dim"), (f"{name:<8}", style))
+    """Return what was said, as far as it is known; of an interrupted answer what was not heard is struck out."""
     if not talk.text:
-        return line.append("…", style="dim")
+        return Text("…", "dim")
     if talk.heard_ms is None or not talk.received_ms:
-        line.append(talk.text, style="" if talk.done else "italic")
-        return line.append("" if talk.done else " …", style="dim")
+        return Text.assemble((talk.text, "" if talk.done else "italic"), ("" if talk.done else " …", "dim"))
     # Which words were heard is not known exactly: speech is even enough to show it by length.
     heard = round(len(talk.text) * talk.heard_ms / talk.received_ms)
-    line.append(talk.text[:heard]).append(f" ✂ {talk.heard_ms} ms ", style="bold red")
-    return line.append(talk.text[heard:], style="dim strike")
+    cut = (f" ✂ {talk.heard_ms} ms ", "bold red")
+    return Text.assemble(talk.text[:heard], cut, (talk.text[heard:], "dim strike"))
 
 
 class _Tail:
-    """As many of the last lines as there is room for."""
+    """As many of the last lines of the conversation as there is room for."""
 
-    def __init__(self, lines: list[Text]) -> None:
-        self._lines = lines
+    def __init__(self, talks: list[Talk]) -> None:
+        self._talks = talks
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        room = options.height or console.height
-        rows = [row for line in self._lines for row in line.wrap(console, options.max_width)]
-        yield Group(*rows[-room:])
+        rows = [row for talk in self._talks for row in _rows(talk, console, options.max_width)]
+        yield Group(*rows[-(options.height or console.height) :])
+
+
+def _rows(talk: Talk, console: Console, width: int) -> list[Text]:
+    """Return a line as rows, the later ones indented."""
+    name, style = NAMES.get(talk.who, ("", "dim"))
+    wrapped = _said(talk).wrap(console, max(10, width - INDENT))
+    heads = [Text.assemble((f"{talk.at_s:5.1f} ", "dim"), (f"{name:<8}", style))]
+    heads += [Text(" " * INDENT)] * (len(wrapped) - 1)
+    return [Text.assemble(head, row) for head, row in zip(heads, wrapped, strict=True)]
 
 
 def _turns(watch: Watch) -> Panel:
