@@ -25,8 +25,21 @@ MIN_SECRET_CHARS = 6
 """Shorter values would blank ordinary words."""
 REMOVED = "[removed]"
 
-# At DEBUG these write headers with keys, whole media frames, or request bodies.
-QUIET_LOGGERS = ("httpcore2", "httpx2", "openai", "twilio", "websockets", "urllib3", "asyncio", "uvicorn.access")
+# At DEBUG these write headers with keys, whole media frames, request bodies, or rows with what was said.
+QUIET_LOGGERS = (
+    "aiosqlite",
+    "sqlalchemy",
+    "alembic",
+    "psycopg",
+    "httpcore2",
+    "httpx2",
+    "openai",
+    "twilio",
+    "websockets",
+    "urllib3",
+    "asyncio",
+    "uvicorn.access",
+)
 
 SECRET_KEY = re.compile(
     r"(?i)(^|[_-])(secret|token|password|passwd|authorization|cookie|signature|credential|api[_-]?key)$"

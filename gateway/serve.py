@@ -1,8 +1,10 @@
 """`gateway serve` and `gateway migrate`."""
 
 import asyncio
+import errno
 import gc
 import logging
+import socket
 
 from gateway.agents import load_agents
 from gateway.app import create_app
@@ -16,6 +18,9 @@ __all__ = ["migrate", "serve"]
 
 logger = logging.getLogger(__name__)
 
+BACKLOG = 2048
+"""Connections that may wait to be accepted."""
+
 
 def serve(host: str | None, port: int | None) -> None:
     """Serve until told to stop. Raises `ConfigError` before listening when calls could not be answered."""
@@ -24,19 +29,35 @@ def serve(host: str | None, port: int | None) -> None:
     problems = [*settings.serving_problems(), *secret_problems(agents, settings.webhook_secret)]
     if problems:
         raise ConfigError("\n".join(problems))
+    host, port = host or settings.host, port or settings.port
+    # First of all: a second gateway started by mistake must not touch the calls that the first one has in the store.
+    listener = _listen(host, port)
+    migrate()
     configure(settings.log_level, secrets=settings.secret_values())
     app = create_app(settings, agents)
     gateway = app.state.gateway
-    listening = server(app, gateway, host=host or settings.host, port=port or settings.port)
+    listening = server(app, gateway, host=host, port=port)
     # What is loaded now lives as long as the process: the collector need not look at it again during calls.
     gc.collect()
     gc.freeze()
-    logger.info("serving %s agents on %s:%s", len(agents.agents), host or settings.host, port or settings.port)
-    listening.run()
+    logger.info("serving %s agents on %s:%s", len(agents.agents), host, port)
+    with listener:
+        listening.run(sockets=[listener])
 
 
 def migrate() -> None:
-    """Bring the configured database up to date. Raises `ConfigError`."""
+    """Bring the configured database up to date. Raises `ConfigError` also when the database is away."""
     from gateway.store.migrate import upgrade
 
     asyncio.run(upgrade(load_settings().database_url))
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Return the bound socket. Raises `ConfigError` with a sentence, where a server would log a failed start."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise ConfigError(f"port {port} of {host} is in use; stop what listens there or set GATEWAY_PORT") from None
+        raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror or error}") from None

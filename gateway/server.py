@@ -2,7 +2,7 @@
 
 Stock uvicorn closes every WebSocket with 1012 about 0.1 s after SIGTERM: all live calls are cut. Here the first
 signal drains (no new calls, readiness red, the live ones go on until they end or the drain's deadline hands them
-over) and the second stops at once.
+over) and the second stops: every call ends and has its record.
 """
 
 import logging
@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 MAX_WS_BYTES = 64 * 1024
 HAND_OVER_S = 10.0
 """After the drain's deadline: how long handed-over calls may take to leave."""
+STOP_S = 3.0
+"""After the second signal: how long calls may take to end."""
 
 
 class DrainingServer(uvicorn.Server):
@@ -29,24 +31,34 @@ class DrainingServer(uvicorn.Server):
         super().__init__(config)
         self._gateway = gateway
         self._deadline: float | None = None
+        self._stop_by: float | None = None
+        self._told = False
         self._handed_over = False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """First signal: drain. Second: stop, cutting what is left."""
+        """First signal: drain. Second: stop, ending what is left. Third: do not wait for that either.
+
+        Calls are not touched here: the signal may have interrupted one of them.
+        """
         if self._deadline is None:
             self._deadline = time.monotonic() + self._gateway.settings.drain_s
             self._gateway.registry.drain()
-            return
-        self.should_exit = True
+        elif self._stop_by is None:
+            self._stop_by = time.monotonic() + STOP_S
+        else:
+            self.should_exit = True
 
     async def on_tick(self, counter: int) -> bool:
         """Called by uvicorn ten times a second; True ends the main loop."""
         if self._deadline is not None and not self.should_exit:
-            self.should_exit = self._drained(self._deadline)
+            self.should_exit = self._drained(self._deadline) if self._stop_by is None else self._stopped(self._stop_by)
         return await super().on_tick(counter)
 
     def _drained(self, deadline: float) -> bool:
         registry, now = self._gateway.registry, time.monotonic()
+        if not self._told:  # not told in the signal handler, which may have interrupted a write of the log
+            self._told = True
+            logger.info("draining: no new calls, %s live ones may go on for %.0f s", registry.live, deadline - now)
         if not registry.live:
             return True
         if now < deadline:
@@ -56,6 +68,11 @@ class DrainingServer(uvicorn.Server):
             logger.info("drain deadline: handing over %s calls", registry.live)
             registry.hand_over()
         return now >= deadline + HAND_OVER_S
+
+    def _stopped(self, deadline: float) -> bool:
+        """End every call in its own words: uvicorn's shutdown would close the sockets under them, as if lost."""
+        self._gateway.registry.stop()
+        return not self._gateway.registry.live or time.monotonic() >= deadline
 
 
 def server(app: object, gateway: Gateway, *, host: str, port: int) -> DrainingServer:

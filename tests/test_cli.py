@@ -1,0 +1,278 @@
+"""The command line as people use it: processes, exit codes, what is printed where."""
+
+import asyncio
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx2
+import jsonschema_rs
+import pytest
+import yaml
+
+from gateway.simulator.asgi import connect_websocket
+from gateway.simulator.carrier import CallPlan, CallReport, HangUp, Pause, Say, Script, TwilioNetwork, Wait, tone
+from gateway.simulator.model import ModelServer, ScriptedEngine, parse_scenario
+from tests.gateway_process import AGENTS, NUMBER, Served, clean_environment, free_port, serving
+
+LIMIT_S = 60
+ROOT = Path(__file__).parent.parent
+ACCOUNT, TOKEN, KEY = "AC" + "1" * 32, "a-twilio-token", "sk-a-model-key"
+API_KEY = "an-api-key-of-our-own"
+PUBLIC, CALLER = "https://gw.example.com", "+14155550101"
+HEAVY = (
+    "aiohttp alembic fastapi httpx2 jsonschema_rs openai phonenumbers pydantic rich sqlalchemy structlog twilio "
+    "uvicorn websockets yaml"
+).split()
+COMMANDS = [
+    "serve",
+    "demo",
+    "talk",
+    "call",
+    "calls",
+    "calls show",
+    "v2v",
+    "check",
+    "migrate",
+    "agents",
+    "agents schema",
+    "simulate",
+    "simulate model",
+    "simulate call",
+    "simulate load",
+]
+
+
+def gateway(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "gateway", *arguments],
+        cwd=folder,
+        env=clean_environment(folder, **settings),
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+
+
+def refused(done: subprocess.CompletedProcess[str]) -> str:
+    """Return what a command that could not do its work said: a sentence, no traceback, nothing on stdout."""
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+# --- help and mistakes ----------------------------------------------------------------------------
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom gateway.cli import app\n"
+        "try:\n    app(['--help'])\nexcept SystemExit:\n    pass\n"
+        f"sys.stderr.write(' '.join(name for name in {HEAVY!r} if name in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=LIMIT_S, check=True)
+    assert done.stdout.startswith("Usage:")
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from gateway.cli import app
+
+    with pytest.raises(SystemExit) as done:
+        app([*command.split(), "--help"])
+    assert done.value.code == 0
+    assert f"{command} [OPTIONS]" in capsys.readouterr().out
+
+
+def test_an_unknown_option_is_exit_code_2(tmp_path: Path) -> None:
+    assert "No such option: --colour" in refused(gateway(tmp_path, "serve", "--colour"))
+
+
+def test_a_bad_agents_file_stops_the_start_with_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "agents.yaml").write_text("agents:\n  one:\n    instructons: Help.\n")
+    said = refused(gateway(tmp_path, "serve", OPENAI_API_KEY=KEY, TWILIO_AUTH_TOKEN=TOKEN))
+    assert "agents.yaml:3:5: unknown key 'instructons'; did you mean 'instructions'?" in said
+
+
+def test_missing_secrets_stop_the_start_with_a_sentence_each(tmp_path: Path) -> None:
+    (tmp_path / "agents.yaml").write_text(AGENTS)
+    first, second = refused(gateway(tmp_path, "serve")).splitlines()
+    assert first.startswith("gateway: OPENAI_API_KEY is not set")
+    assert second.startswith("TWILIO_AUTH_TOKEN is not set")
+
+
+def test_a_port_in_use_is_one_line_and_leaves_the_store_alone(tmp_path: Path) -> None:
+    (tmp_path / "agents.yaml").write_text(AGENTS)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = gateway(tmp_path, "serve", "--port", str(port), OPENAI_API_KEY=KEY, TWILIO_AUTH_TOKEN=TOKEN)
+    assert (
+        refused(done) == f"gateway: port {port} of 127.0.0.1 is in use; stop what listens there or set GATEWAY_PORT\n"
+    )
+    assert not (tmp_path / "gateway.db").exists()
+
+
+def test_a_database_that_is_away_stops_the_start_with_one_line(tmp_path: Path) -> None:
+    (tmp_path / "agents.yaml").write_text(AGENTS)
+    url = "postgresql://user:hidden@127.0.0.1:1/none"
+    settings = {"OPENAI_API_KEY": KEY, "TWILIO_AUTH_TOKEN": TOKEN, "GATEWAY_DATABASE_URL": url}
+    said = refused(gateway(tmp_path, "serve", "--port", str(free_port()), **settings))
+    assert said.startswith("gateway: the database at postgresql") and said.count("\n") == 1
+    assert "hidden" not in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["calls"], "there is no database"),
+        (["v2v", "absent.wav"], "absent.wav cannot be read"),
+        (["call", "+14155550123", "--agent", "one"], "GATEWAY_API_KEYS is not set"),
+        (["simulate", "model", "--engine", "magic"], "--engine must be one of scripted, local"),
+        (["simulate", "model", "--scenario", "absent.yaml"], "absent.yaml: cannot be read"),
+        (["simulate", "call"], "TWILIO_AUTH_TOKEN is not set"),
+        (["simulate", "load", "--fault", "fire"], "--fault must be one of none, drain, kill-model"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(tmp_path: Path, arguments: list[str], words: str) -> None:
+    said = refused(gateway(tmp_path, *arguments))
+    assert said.startswith("gateway: ") and words in said and said.count("\n") == 1
+
+
+def test_the_schema_accepts_the_agents_file_we_deploy_and_refuses_a_wrong_one(tmp_path: Path) -> None:
+    done = gateway(tmp_path, "agents", "schema")
+    validator = jsonschema_rs.validator_for(json.loads(done.stdout))
+    deployed = yaml.safe_load((ROOT / "deploy" / "agents.yaml").read_text())
+    validator.validate(deployed)
+    assert not validator.is_valid({"agents": {"one": {"instructons": "Help."}}})
+
+
+def test_migrate_creates_the_database_and_calls_are_then_listed(tmp_path: Path) -> None:
+    assert gateway(tmp_path, "migrate").returncode == 0
+    listed = gateway(tmp_path, "calls", "--json")
+    assert (listed.returncode, json.loads(listed.stdout)) == (0, {"calls": []})
+
+
+# --- serve ----------------------------------------------------------------------------------------
+
+SCENARIO = parse_scenario("turns: [{heard: my secret name is Rumpelstiltskin, say: It was sent on Monday.}]\n")
+TALK = Script([Wait("agent_done", 30.0), Say(tone(300, 800)), Wait("agent_done", 30.0), HangUp()])
+STAY = Script([Wait("agent_speaking", 30.0), Pause(60.0)])
+
+
+@asynccontextmanager
+async def running(folder: Path, **more: str) -> AsyncIterator[tuple[Served, httpx2.AsyncClient]]:
+    """A gateway with a model and an HTTP client."""
+    async with asyncio.timeout(LIMIT_S), ModelServer(ScriptedEngine(SCENARIO)) as model:
+        settings = {
+            "GATEWAY_MODEL_URL": model.url,
+            "GATEWAY_PUBLIC_URL": PUBLIC,
+            "GATEWAY_API_KEYS": API_KEY,
+            "OPENAI_API_KEY": KEY,
+            "TWILIO_AUTH_TOKEN": TOKEN,
+        }
+        async with serving(folder, settings | more) as served, httpx2.AsyncClient(trust_env=False) as http:
+            yield served, http
+
+
+async def dial(served: Served, http: httpx2.AsyncClient, script: Script) -> CallReport:
+    network = TwilioNetwork(ACCOUNT, TOKEN, http, connect_websocket, route={PUBLIC: served.origin})
+    plan = CallPlan(
+        to=NUMBER,
+        from_=CALLER,
+        voice_url=f"{PUBLIC}/twilio/voice",
+        status_callback=f"{PUBLIC}/twilio/status",
+        script=script,
+    )
+    return await network.call(plan)
+
+
+async def live(served: Served, http: httpx2.AsyncClient, count: int) -> None:
+    """Wait until so many calls live."""
+    while (await http.get(f"{served.origin}/readyz")).json()["live"] != count:  # noqa: ASYNC110 - another process
+        await asyncio.sleep(0.05)
+
+
+async def draining(served: Served, http: httpx2.AsyncClient) -> None:
+    """Wait until readiness is red."""
+    while (await http.get(f"{served.origin}/readyz")).status_code != 503:  # noqa: ASYNC110 - another process
+        await asyncio.sleep(0.02)
+
+
+@pytest.mark.e2e
+def test_serve_answers_for_its_health_and_ends_at_once_without_calls(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running(tmp_path) as (served, http):
+            assert (await http.get(f"{served.origin}/livez")).text == "ok"
+            ready = await http.get(f"{served.origin}/readyz")
+            assert (ready.status_code, ready.json()["live"]) == (200, 0)
+            assert "gateway_" in (await http.get(f"{served.origin}/metrics")).text
+            proxied = await http.get(f"{served.origin}/metrics", headers={"x-forwarded-for": "203.0.113.9"})
+            assert proxied.status_code == 403
+            served.process.send_signal(signal.SIGTERM)
+            assert await served.exit_code() == 0
+
+    asyncio.run(main())
+
+
+@pytest.mark.e2e
+def test_the_log_of_a_call_holds_no_number_no_secret_and_no_word_of_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running(tmp_path, GATEWAY_LOG_LEVEL="DEBUG") as (served, http):
+            report = await dial(served, http, TALK)
+            assert (report.outcome, report.warnings, report.script_error) == ("completed", [], None)
+            served.process.send_signal(signal.SIGTERM)
+            assert await served.exit_code() == 0
+            assert any("caller_hangup" in line["event"] for line in served.log_lines())
+            (record,) = await served.calls()
+            assert record.end_reason == "caller_hangup"
+            log = served.log()
+        for word in (CALLER, NUMBER, CALLER[1:], NUMBER[1:], TOKEN, KEY, API_KEY):
+            assert word not in log
+        for word in ("Rumpelstiltskin", "Monday", "this is Acme", "payload", "Traceback"):
+            assert word not in log
+
+    asyncio.run(main())
+
+
+@pytest.mark.e2e
+def test_the_first_sigterm_lets_a_call_finish_and_turns_readiness_red(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running(tmp_path) as (served, http), asyncio.TaskGroup() as group:
+            call = group.create_task(dial(served, http, TALK))
+            await live(served, http, 1)
+            served.process.send_signal(signal.SIGTERM)
+            await draining(served, http)
+            report = await call
+            assert (report.ended_by, report.script_error) == ("caller", None)
+            assert await served.exit_code() == 0
+            (record,) = await served.calls()
+            assert record.end_reason == "caller_hangup"
+            assert any("draining" in line["event"] for line in served.log_lines())
+
+    asyncio.run(main())
+
+
+@pytest.mark.e2e
+def test_the_second_sigterm_stops_a_call_and_its_record_says_so(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running(tmp_path) as (served, http), asyncio.TaskGroup() as group:
+            call = group.create_task(dial(served, http, STAY))
+            await live(served, http, 1)
+            served.process.send_signal(signal.SIGTERM)
+            await draining(served, http)
+            served.process.send_signal(signal.SIGTERM)
+            assert await served.exit_code() == 0
+            await call
+            (record,) = await served.calls()
+            assert record.end_reason == "stopped"
+            assert "Traceback" not in served.log()
+
+    asyncio.run(main())
