@@ -91,10 +91,10 @@ class MemoryStore:
             end_reason=end.end_reason,
             end_detail=end.end_detail,
             duration_ms=end.duration_ms,
-            usage=end.usage,
-            cost_usd=end.cost_usd,
-            latency=end.latency,
-            recording_path=end.recording_path,
+            usage=end.usage or call.usage,
+            cost_usd=call.cost_usd if end.cost_usd is None else end.cost_usd,
+            latency=end.latency or call.latency,
+            recording_path=end.recording_path or call.recording_path,
         )
 
     def call_state(self, carrier_call_id: str, state: str, sequence: int | None = None) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
@@ -17,10 +17,12 @@ from starlette.types import ASGIApp
 from gateway.agents import AgentsFile
 from gateway.app import create_app
 from gateway.config import Settings
-from gateway.simulator.carrier.network import TwilioNetwork
-from gateway.simulator.carrier.plan import CallbackFaults, Callee
+from gateway.simulator.asgi import connect_websocket
+from gateway.simulator.carrier import CallbackFaults, Callee, HangUp, Script, TwilioNetwork, Wait
 from gateway.simulator.carrier.rest import TwilioRest
-from gateway.wire import TextSocket
+from gateway.simulator.model import ModelServer, ScriptedEngine
+from gateway.store import StoredCall
+from gateway.store.store import Store
 from tests.outbound.twilio_api import ACCOUNT
 
 pytestmark = pytest.mark.e2e
@@ -52,14 +54,13 @@ def listen() -> tuple[socket.socket, str]:
     return listener, f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
-async def no_media(url: str, headers: Mapping[str, str]) -> TextSocket:
-    raise OSError("nobody answers in these tests")
-
-
-async def state_after(callee: Callee, faults: CallbackFaults, folder: Path) -> list[str]:
-    """Place one call; return the state of the answer and the state when the network is done with it."""
+async def state_after(
+    callee: Callee, faults: CallbackFaults, folder: Path, model_url: str = "ws://127.0.0.1:9/v1/realtime"
+) -> list[str]:
+    """Place one call; return the states that were seen, from the answer to the network's last word."""
     (ours, our_url), (theirs, their_url) = listen(), listen()
     settings = Settings(
+        model_url=model_url,
         public_url=our_url,
         twilio_account_sid=ACCOUNT,
         twilio_auth_token=SecretStr(TOKEN),
@@ -68,10 +69,12 @@ async def state_after(callee: Callee, faults: CallbackFaults, folder: Path) -> l
         dial_countries=frozenset({"US"}),
         database_url=f"sqlite+aiosqlite:///{folder}/gateway.db",
     )
-    agents = AgentsFile.model_validate({"agents": {"sales": {"instructions": "Sell.", "numbers": [FROM]}}})
+    agents = AgentsFile.model_validate(
+        {"agents": {"sales": {"instructions": "Sell.", "numbers": [FROM], "greeting": "Hi."}}}
+    )
     headers = {"authorization": f"Bearer {KEY}"}
     async with httpx2.AsyncClient(trust_env=False) as http:
-        network = TwilioNetwork(ACCOUNT, TOKEN, http, no_media, faults=faults, seed=1)
+        network = TwilioNetwork(ACCOUNT, TOKEN, http, connect_websocket, faults=faults, seed=1, allow_loopback_ws=True)
         simulated = TwilioRest(network, lambda number: callee).app
         async with listening(simulated, theirs), listening(create_app(settings, agents), ours):
             body = {"to": TO, "agent": "sales", "zone": zone_where_it_is_day()}
@@ -81,7 +84,7 @@ async def state_after(callee: Callee, faults: CallbackFaults, folder: Path) -> l
             assert (call.facts.to, call.facts.from_, call.facts.call_sid) == (TO, FROM, placed.json()["call_sid"])
             states = [placed.json()["state"]]
             async with asyncio.timeout(10):
-                while states[-1] in ("placed", "initiated", "ringing"):
+                while states[-1] in ("placed", "initiated", "ringing", "in-progress"):
                     shown = await http.get(f"{our_url}/v1/calls/{placed.json()['attempt_id']}", headers=headers)
                     states.append(shown.json()["state"])
             return states
@@ -95,3 +98,22 @@ def test_a_call_that_nobody_takes_ends_in_the_networks_word(
     callee = Callee(outcome="busy" if outcome == "busy" else "failed", ring_s=0.2)
     states = asyncio.run(state_after(callee, faults, tmp_path))
     assert (states[0], states[-1]) == ("placed", outcome)
+
+
+async def answered_call(folder: Path) -> tuple[list[str], StoredCall, bool]:
+    """Place a call that is answered; return its states, its record, and whether the callee heard the agent."""
+    callee = Callee(ring_s=0.1, script=Script([Wait("agent_done"), HangUp()]))
+    async with ModelServer(ScriptedEngine()) as model:
+        states = await state_after(callee, CallbackFaults(), folder, model.url)
+        (session,) = model.sessions
+        heard = any(spoken.audio for spoken in session.spoken.values())
+    async with Store.open(f"sqlite+aiosqlite:///{folder}/gateway.db") as store:
+        (record,) = await store.list_calls()
+    return states, record, heard
+
+
+def test_an_answered_call_goes_the_same_way_as_one_that_comes_in(tmp_path: Path) -> None:
+    states, record, heard = asyncio.run(answered_call(tmp_path))
+    assert states[-1] == "completed"
+    assert heard
+    assert (record.direction, record.agent, record.end_reason) == ("outbound", "sales", "caller_hangup")
