@@ -71,7 +71,7 @@ def test_a_call_is_followed_from_placed_to_completed(tmp_path: Path) -> None:
 
 
 def test_with_json_the_last_state_is_the_only_document(tmp_path: Path) -> None:
-    code, out, _ = asyncio.run(place(tmp_path, Callee("busy", ring_s=0.1), "--json"))
+    code, out, _ = asyncio.run(place(tmp_path, Callee(outcome="busy", ring_s=0.1), "--json"))
     attempt = json.loads(out)
     assert (code, attempt["state"], attempt["agent"]) == (1, "busy", "sales")
 
