@@ -1,0 +1,101 @@
+"""The demo itself, as a newcomer starts it: processes, sockets and speech models are real. Takes a minute."""
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import wave
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from gateway.simulator.local.engine import PACKAGES
+
+LONGEST_S = 150
+NO_SPEECH = [name for name in (*PACKAGES, "espeakng_loader") if importlib.util.find_spec(name) is None]
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "gateway", *arguments]
+
+
+@pytest.mark.e2e
+@pytest.mark.skipif(bool(NO_SPEECH), reason="the speech packages are not installed: run `uv sync --group speech`")
+def test_the_demo_works_and_proves_it(tmp_path: Path) -> None:
+    demo = subprocess.run(
+        command("demo", "--fast", "--json", "--out", "out"),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=LONGEST_S,
+        check=False,
+    )
+    assert demo.returncode == 0, demo.stdout + demo.stderr
+    told = json.loads(demo.stdout)
+    assert told["ok"]
+    assert {check["name"]: check["ok"] for check in told["checks"]} == dict.fromkeys(
+        "status_heard webhook_once barge_in end_record audio_untouched recording carrier model sessions_closed".split(),
+        True,
+    )
+    assert told["figures"]["word_error_rate"] < 0.25
+    assert len(told["figures"]["voice_to_voice_ms"]["by_gateway"]["turns"]) == 5
+    assert float(told["figures"]["cost_usd"]) > 0
+    with wave.open(str(tmp_path / told["files"]["recording"])) as recording:
+        assert (recording.getnchannels(), recording.getframerate()) == (2, 8000)
+    assert ElementTree.parse(tmp_path / told["files"]["picture"]).getroot().tag.endswith("svg")
+    assert demo.stderr == ""
+
+
+@pytest.mark.e2e
+@pytest.mark.skipif(bool(NO_SPEECH), reason="the speech packages are not installed: run `uv sync --group speech`")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_the_middle_ends_everything_soon_and_without_a_traceback(tmp_path: Path, number: int) -> None:
+    demo = subprocess.Popen(
+        command("demo", "--fast", "--out", "out"),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )
+    assert demo.stdout is not None
+    try:
+        while "webhook" not in demo.stdout.readline():
+            assert demo.poll() is None
+        demo.send_signal(number)
+        _, errors = demo.communicate(timeout=20)
+    finally:
+        demo.kill()
+        demo.communicate()
+    assert demo.returncode == 130
+    assert "Traceback" not in errors
+
+
+def test_live_without_a_key_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    bare = {
+        name: value for name, value in os.environ.items() if "OPENAI" not in name and not name.startswith("GATEWAY")
+    }
+    demo = subprocess.run(
+        command("demo", "--live", "--out", "out"),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=bare,
+        check=False,
+    )
+    assert demo.returncode == 2
+    assert demo.stderr == "gateway: --live talks to the real model: set OPENAI_API_KEY\n"
+
+
+def test_a_folder_that_cannot_be_written_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file")
+    demo = subprocess.run(
+        command("demo", "--out", "out"), cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert demo.returncode == 2
+    assert demo.stderr.startswith("gateway: the folder out cannot be written:")
+    assert "Traceback" not in demo.stderr
