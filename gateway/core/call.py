@@ -104,7 +104,8 @@ class Call:
         """When the next `Tick` is due; None when nothing is awaited."""
         if self.phase is Phase.ENDED:
             return None
-        heard_by = self.playout.ends_s() + HEARD_GRACE_S if self._saying_goodbye and self.playout.unheard else None
+        last_words = self._saying_goodbye and self._all_said and self.playout.unheard
+        heard_by = self.playout.ends_s() + HEARD_GRACE_S if last_words else None
         candidates = (self._timers.earliest, self.playout.deadline, self.tool_calls.deadline, heard_by)
         return min((at for at in candidates if at is not None), default=None)
 
@@ -210,7 +211,8 @@ class Call:
         return []
 
     def _audio_delta(self, event: ev.AudioDelta, now: float) -> list[Command]:
-        if not self._model_up or self._hanging_up or self.playout.is_cut(event.response_id):
+        both_up = self._model_up and self._stream_up
+        if not both_up or self._hanging_up or self.playout.is_cut(event.response_id):
             return []
         if self.slot.state is SlotState.ACTIVE:
             # The rest of the answer must come as well; `response.done` ends the wait.
@@ -376,7 +378,7 @@ class Call:
             self.slot.want(outputs={call.tool_call_id})
             return [SubmitToolOutput(call.tool_call_id, error_output("too many function calls at once"))]
         deadline_s = self.plan.tool_deadline_s.get(call.name, self.plan.default_tool_deadline_s)
-        if self.tool_calls.repeats_answered(call.tool_call_id, response_id):
+        if self.tool_calls.repeated(call.tool_call_id, response_id):
             # It will not run again, and the model waits: let it speak with the output that it has.
             self.slot.want()
         return list(self.tool_calls.start(call, response_id, deadline_s, now))
@@ -464,8 +466,11 @@ class Call:
         if self.playout.waiting():
             return False
         heard = not self.playout.unheard or now >= self.playout.ends_s() + HEARD_GRACE_S
-        said = self.slot.state is SlotState.FREE and not self.slot.wanted
-        return heard and said
+        return heard and self._all_said
+
+    @property
+    def _all_said(self) -> bool:
+        return self.slot.state is SlotState.FREE and not self.slot.wanted
 
     def _hang_up(self, reason: EndReason, now: float) -> list[Command]:
         """End the stream. Its end is then reported by the leg; LEG_S bounds that."""

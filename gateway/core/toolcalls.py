@@ -42,6 +42,8 @@ class ToolCall:
     """What it was answered with; kept until the model has spoken with it."""
     seen_by: str = ""
     """The response that was created after the model accepted the output."""
+    repeated: bool = False
+    """Whether the model made it again."""
 
 
 class ToolCalls:
@@ -68,10 +70,13 @@ class ToolCalls:
         self._forget_answered()
         return [InvokeTool(call.tool_call_id, call.name, call.arguments, deadline_s)]
 
-    def repeats_answered(self, tool_call_id: str, response_id: str) -> bool:
-        """Return whether another response made this call before, and it has been answered."""
+    def repeated(self, tool_call_id: str, response_id: str) -> bool:
+        """Return whether a second response makes an answered call. True once per call: a model may do it for ever."""
         call = self._calls.get(tool_call_id)
-        return call is not None and call.response_id != response_id and call.state is not ToolCallState.RUNNING
+        if call is None or call.repeated or call.response_id == response_id or call.state is ToolCallState.RUNNING:
+            return False
+        call.repeated = True
+        return True
 
     def answer(self, tool_call_id: str, output: str) -> ToolCall | None:
         """Mark a running call as answered and return it; None for a duplicate, late or unknown one."""

@@ -141,6 +141,11 @@ def _text(message: Message, key: str, most: int = MAX_ID) -> str:
     return value
 
 
+def _or_empty(message: Message, key: str, most: int = MAX_ID) -> str:
+    value = message.get(key)
+    return value if isinstance(value, str) and len(value) <= most else ""
+
+
 def _number(message: Message, key: str) -> int:
     value = message.get(key)
     if not isinstance(value, int) or isinstance(value, bool):
@@ -210,9 +215,13 @@ def _response_done(message: Message) -> list[Event]:
     status = response.get("status")
     output = response.get("output")
     calls = tuple(
-        FunctionCall(_text(item, "call_id"), _text(item, "name"), _text(item, "arguments", MAX_TEXT))
+        FunctionCall(item["call_id"], _or_empty(item, "name"), _or_empty(item, "arguments", MAX_TEXT))
         for item in (output if isinstance(output, list) else [])
-        if isinstance(item, dict) and item.get("type") == "function_call" and item.get("status") == "completed"
+        if isinstance(item, dict)
+        and item.get("type") == "function_call"
+        and item.get("status") == "completed"
+        # Whatever else is wrong with a call, the response is done and the model is told; without an id it cannot be.
+        and _or_empty(item, "call_id")
     )
     return [
         ResponseDone(

@@ -307,7 +307,11 @@ class RealtimeConnection:
             if self._too_many_bad(broken):
                 self._lost("protocol", "too many malformed events", permanent=False)
             return
-        if message["type"] == "session.updated" and not _speaks_g711(message):
+        if (
+            message["type"] == "session.updated"
+            and isinstance(message.get("session"), dict)
+            and not _speaks_g711(message)
+        ):
             self._lost("session_refused", "the session does not speak G.711 any more", permanent=True)
         for event in events:
             if isinstance(event, ModelFault):

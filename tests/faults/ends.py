@@ -11,7 +11,7 @@ from gateway.simulator.model import ModelServer, Scenario, ScriptedEngine
 from gateway.wire import TextSocket, WireClosed
 from tests.world import ACCOUNT, CALLER, NUMBER, PUBLIC, World
 
-__all__ = ["SILENCE", "Frame", "RiggedModel", "Stream", "Wire", "open_media", "voice_token", "webhook"]
+__all__ = ["SILENCE", "Frame", "Rewrite", "RiggedModel", "Stream", "Wire", "open_media", "voice_token", "webhook"]
 
 Frame: TypeAlias = str | bytes | Mapping[str, Any]
 Rewrite: TypeAlias = Callable[["Wire", dict[str, Any]], Sequence[Frame]]
@@ -26,10 +26,14 @@ class Wire:
         self.number = number
         self.sent: list[dict[str, Any]] = []
         """Client events, as they came."""
+        self.reading = asyncio.Event()
+        """Cleared, the server reads nothing more."""
+        self.reading.set()
         self._socket = socket
         self._rewrite = rewrite
 
     async def receive(self) -> str | bytes:
+        await self.reading.wait()
         frame = await self._socket.receive()
         if '"input_audio_buffer.append"' not in str(frame):
             self.sent.append(json.loads(frame))
