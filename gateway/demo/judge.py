@@ -179,7 +179,7 @@ def _as_sent(session: SessionRecord, played: bytes) -> dict[str, int | None]:
         audio = bytes(spoken.audio)
         if audio and item_id not in cut:
             lengths[item_id] = len(audio) if audio in played else None
-    # Cut in a pause, an item seems to go on in the silence with which the next one begins: what the others leave bounds it.
+    # Cut in a pause, an item seems to go on in the silence with which the next one begins: the others bound it.
     left = len(played) - sum(length or 0 for length in lengths.values())
     for item_id in cut & session.spoken.keys():
         heard_ms = heard_prefix_ms(bytes(session.spoken[item_id].audio), played)

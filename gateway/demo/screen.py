@@ -123,8 +123,8 @@ def _said(talk: Talk) -> Text:
     if talk.heard_ms is None or not talk.received_ms:
         return Text.assemble((talk.text, "" if talk.done else "italic"), ("" if talk.done else " …", "dim"))
     # Which words were heard is not known exactly: speech is even enough to show it by length.
-    heard = round(len(talk.text) * talk.heard_ms / talk.received_ms)
-    cut = (f" ✂ {talk.heard_ms} ms ", "bold red")
+    heard = talk.text.rfind(" ", 0, 1 + round(len(talk.text) * talk.heard_ms / talk.received_ms)) + 1
+    cut = (f"✂ {talk.heard_ms} ms ", "bold red")
     return Text.assemble(talk.text[:heard], cut, (talk.text[heard:], "dim strike"))
 
 
