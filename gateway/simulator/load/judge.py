@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from gateway.simulator.carrier.report import RELIABLE_LATE_SHARE
 from gateway.simulator.load.plan import LoadPlan
+from gateway.simulator.load.probe import PROBE
 from gateway.simulator.load.reports import CallerLog, ItemReport, ModelReport, SessionReport
 from gateway.simulator.model.scripted import babble
 
@@ -31,6 +32,10 @@ class Evidence:
     """By the carrier's call id, from the gateway's own store."""
     gateway: dict[str, object] = field(default_factory=dict)
     """Memory, CPU, exit code."""
+    machine: dict[str, object] = field(default_factory=dict)
+    """How much of it there is, and how busy it was before."""
+    probe: CallerLog = field(default_factory=lambda: CallerLog(PROBE))
+    """What was sent past the gateway."""
     problems: list[str] = field(default_factory=list)
     """Found while it ran."""
 
@@ -45,6 +50,7 @@ class _Figures:
     cut_bytes: int = 0
     caller_ms: list[float] = field(default_factory=list)
     agent_ms: list[float] = field(default_factory=list)
+    probe_ms: list[float] = field(default_factory=list)
 
 
 def judge(seen: Evidence) -> dict[str, object]:
@@ -76,9 +82,11 @@ def judge(seen: Evidence) -> dict[str, object]:
         if seen.model is None
         else {"spoken": figures.spoken_bytes, "heard": figures.heard_bytes, "cut": figures.cut_bytes},
         "added_latency_ms": {"caller": _spread(figures.caller_ms), "agent": _spread(figures.agent_ms)},
+        "latency_without_gateway_ms": _spread(figures.probe_ms),
         "model_sessions_left_open": None if seen.model is None else seen.model.open_sessions,
         "gateway": seen.gateway,
         "simulator": _clock(seen.callers),
+        "machine": seen.machine,
     }
 
 
@@ -131,8 +139,12 @@ def _at_once(callers: Sequence[CallerLog]) -> int:
 
 def _media(seen: Evidence, model: ModelReport, figures: _Figures) -> Iterator[str]:
     sessions = {session.call: session for session in model.sessions}
-    if len(model.sessions) != seen.plan.calls:
-        yield f"{len(model.sessions)} model sessions for {seen.plan.calls} calls"
+    aside = sessions.pop(PROBE, None)
+    if aside is not None:
+        figures.probe_ms += _late_ms(seen.probe, dict(zip(aside.numbers, aside.times, strict=True)))
+    opened = len(model.sessions) - (aside is not None)
+    if opened != seen.plan.calls:
+        yield f"{opened} model sessions for {seen.plan.calls} calls"
     if model.open_sessions:
         yield f"{model.open_sessions} model sessions were left open"
     for log in seen.callers:
@@ -155,9 +167,7 @@ def _caller_side(log: CallerLog, session: SessionReport, figures: _Figures) -> I
     )
     figures.frames_arrived += len(first)
     figures.frames_lost += len(lost)
-    figures.caller_ms += [
-        1000 * (at - log.sent_at[number]) for number, at in first.items() if number < len(log.sent_at)
-    ]
+    figures.caller_ms += _late_ms(log, first)
     if lost:
         yield f"call {log.number}: {len(lost)} caller frames did not reach the model, the first is {lost[0]}"
     elif disorder:
@@ -166,6 +176,10 @@ def _caller_side(log: CallerLog, session: SessionReport, figures: _Figures) -> I
     sent_bytes = log.report.media.frames_sent * 160
     if session.audio_bytes != sent_bytes:
         yield f"call {log.number}: {sent_bytes} bytes were sent, {session.audio_bytes} reached the model"
+
+
+def _late_ms(log: CallerLog, arrived: Mapping[int, float]) -> Iterator[float]:
+    return (1000 * (at - log.sent_at[number]) for number, at in arrived.items() if number < len(log.sent_at))
 
 
 def _agent_side(log: CallerLog, session: SessionReport, figures: _Figures) -> Iterator[str]:

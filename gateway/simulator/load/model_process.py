@@ -7,6 +7,7 @@ machine share.
 
 import asyncio
 import base64
+import gc
 import hashlib
 import json
 import signal
@@ -85,6 +86,8 @@ async def _serve(path: Path) -> None:
     scenario, ledger, stop = load_scenario(path), Ledger(), asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with ModelServer(ScriptedEngine(scenario), scenario.server, on_event=ledger.note) as server:
+        gc.collect()
+        gc.freeze()
         _say(json.dumps({"url": server.url}))
         await stop.wait()
         await _closed(server)

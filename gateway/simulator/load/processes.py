@@ -18,7 +18,7 @@ import gateway
 from gateway.errors import GatewayError
 from gateway.simulator.load.plan import AGENTS, PUBLIC_URL, SCENARIO, LoadPlan
 
-__all__ = ["GatewayProcess", "LoadFailed", "ModelProcess", "Usage", "start_gateway", "start_model"]
+__all__ = ["GatewayProcess", "LoadFailed", "ModelProcess", "Usage", "start_gateway", "start_model", "usage_of"]
 
 START_S = 60.0
 STOP_S = 20.0
@@ -91,14 +91,19 @@ class GatewayProcess:
 
     def usage(self) -> Usage:
         """Return what the system says of the process now."""
-        folder = Path(f"/proc/{self.process.pid}")
-        try:
-            status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines() if ":" in line)
-            ticks = (folder / "stat").read_text().rpartition(")")[2].split()[11:13]
-        except (OSError, ValueError):
-            return Usage(None, None, None)
-        per_s = os.sysconf("SC_CLK_TCK")
-        return Usage(_mb(status.get("VmRSS")), _mb(status.get("VmHWM")), sum(map(int, ticks)) / per_s)
+        return usage_of(self.process.pid)
+
+
+def usage_of(pid: int) -> Usage:
+    """Return what the system says of a process now."""
+    folder = Path(f"/proc/{pid}")
+    try:
+        status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines() if ":" in line)
+        ticks = (folder / "stat").read_text().rpartition(")")[2].split()[11:13]
+    except (OSError, ValueError):
+        return Usage(None, None, None)
+    per_s = os.sysconf("SC_CLK_TCK")
+    return Usage(_mb(status.get("VmRSS")), _mb(status.get("VmHWM")), sum(map(int, ticks)) / per_s)
 
 
 @asynccontextmanager
@@ -115,8 +120,11 @@ async def start_model(folder: Path) -> AsyncIterator[ModelProcess]:
     )
     async with _ended(process):
         assert process.stdout is not None
-        async with asyncio.timeout(START_S):
-            line = await process.stdout.readline()
+        try:
+            async with asyncio.timeout(START_S):
+                line = await process.stdout.readline()
+        except TimeoutError:
+            line = b""
         if not line:
             raise LoadFailed("the model process did not start")
         yield ModelProcess(process, str(json.loads(line)["url"]))

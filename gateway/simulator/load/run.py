@@ -1,9 +1,13 @@
 """`gateway simulate load`: many calls at once, over real sockets, through a gateway process of its own."""
 
 import asyncio
+import gc
 import json
+import os
+import signal
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,7 +21,15 @@ from gateway.simulator.carrier import TwilioNetwork
 from gateway.simulator.load.callers import Callers
 from gateway.simulator.load.judge import Evidence, judge
 from gateway.simulator.load.plan import ACCOUNT, CALLED, PUBLIC_URL, LoadPlan
-from gateway.simulator.load.processes import GatewayProcess, ModelProcess, start_gateway, start_model
+from gateway.simulator.load.probe import probe
+from gateway.simulator.load.processes import (
+    GatewayProcess,
+    LoadFailed,
+    ModelProcess,
+    start_gateway,
+    start_model,
+    usage_of,
+)
 from gateway.simulator.load.reports import CallerLog, ModelReport, from_line
 from gateway.store.store import Store
 
@@ -30,7 +42,10 @@ TALKING_S = 60.0
 
 def run_load(calls: int, seconds: float, fault: str, *, as_json: bool = False) -> int:
     """Run it and print what it showed; 1 when a promise was not kept. Raises `ConfigError`, `LoadFailed`."""
-    document = asyncio.run(_run(LoadPlan(calls, seconds, fault)))
+    try:
+        document = asyncio.run(_run(LoadPlan(calls, seconds, fault)))
+    except asyncio.CancelledError:
+        raise LoadFailed("stopped by a signal") from None
     if as_json:
         sys.stdout.write(json.dumps(document, indent=2) + "\n")
     else:
@@ -39,6 +54,10 @@ def run_load(calls: int, seconds: float, fault: str, *, as_json: bool = False) -
 
 
 async def _run(plan: LoadPlan) -> dict[str, object]:
+    task = asyncio.current_task()
+    assert task is not None
+    # Unhandled, the signal would end this process and leave the other two behind.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     with tempfile.TemporaryDirectory(prefix="gateway-load-") as name:
         folder = Path(name)
         limits = httpx2.Limits(max_connections=100)
@@ -53,15 +72,20 @@ async def _run(plan: LoadPlan) -> dict[str, object]:
 async def _calls(plan: LoadPlan, gateway: GatewayProcess, model: ModelProcess, http: httpx2.AsyncClient) -> Evidence:
     logs = [CallerLog(number) for number in range(plan.calls)]
     seen = Evidence(plan, logs, None, {})
+    seen.machine = {"cores": os.cpu_count(), "load_before": [round(one, 2) for one in os.getloadavg()]}
+    gc.collect()
+    gc.freeze()  # a collection that walks over all modules makes every caller late
     before = gateway.usage()
     callers = Callers(plan, gateway.origin, gateway.auth_token, http, logs)
     try:
         async with asyncio.timeout(plan.ramp_s + plan.turns * plan.turn_s + HANG_S), asyncio.TaskGroup() as group:
             group.create_task(_fault(plan, gateway, model, http, seen), name="fault")
             group.create_task(callers.run(), name="callers")
+            group.create_task(probe(model.url, seen.probe, plan.ramp_s + plan.turns * plan.turn_s), name="probe")
     except TimeoutError:
         seen.problems.append("calls were left hanging")
     after = gateway.usage()
+    seen.machine |= {"simulator_cpu_s": round(time.process_time(), 1), "model_cpu_s": usage_of(model.process.pid).cpu_s}
     seen.model = await _model_side(plan, model, seen.problems)
     gateway.drain()
     exit_code = await gateway.exit_code()
