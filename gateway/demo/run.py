@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import sys
@@ -25,6 +26,7 @@ __all__ = ["run_demo"]
 LONGEST_S = 120.0
 """The whole demo; it usually takes a minute."""
 PIPE_WIDTH = 120
+TERMINATED = 128 + signal.SIGTERM
 
 
 def run_demo(options: DemoOptions) -> int:
@@ -36,12 +38,13 @@ def run_demo(options: DemoOptions) -> int:
     console = Console(quiet=options.as_json)
     if not console.is_terminal:
         console = Console(quiet=options.as_json, width=PIPE_WIDTH)
-    with folder.log.open("w", encoding="utf-8") as log:
-        configure("INFO", stream=log)
+    with _log_into(folder):
         try:
             done = asyncio.run(_bounded(options, folder, console))
         except BaseExceptionGroup as failed:
             raise _cause(failed) from None
+        except asyncio.CancelledError:
+            return TERMINATED  # the loop is gone by now: nobody is left to pass the cancellation on to
         except TimeoutError:
             sys.stderr.write(f"gateway: the demo took longer than {LONGEST_S:.0f} s and was ended; see {folder.log}\n")
             return 1
@@ -50,6 +53,20 @@ def run_demo(options: DemoOptions) -> int:
     else:
         print_outcome(done, console, "uv run gateway" if "UV" in os.environ else "gateway")
     return 0 if done.ok else 1
+
+
+@contextmanager
+def _log_into(folder: Folder) -> Iterator[None]:
+    """Send log lines to the folder's file: on the terminal they would tear the view apart."""
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    with folder.log.open("w", encoding="utf-8") as log:
+        configure("INFO", stream=log)
+        try:
+            yield
+        finally:
+            root.handlers[:], level = before
+            root.setLevel(level)
 
 
 async def _bounded(options: DemoOptions, folder: Folder, console: Console) -> Outcome:

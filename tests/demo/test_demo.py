@@ -4,14 +4,18 @@ import importlib.util
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import wave
+from contextlib import closing
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
+from gateway.demo import DemoOptions, run_demo
+from gateway.errors import ConfigError
 from gateway.simulator.local.engine import PACKAGES
 
 LONGEST_S = 150
@@ -51,8 +55,10 @@ def test_the_demo_works_and_proves_it(tmp_path: Path) -> None:
 
 @pytest.mark.e2e
 @pytest.mark.skipif(bool(NO_SPEECH), reason="the speech packages are not installed: run `uv sync --group speech`")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_in_the_middle_ends_everything_soon_and_without_a_traceback(tmp_path: Path, number: int) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_in_the_middle_ends_everything_soon_and_without_a_traceback(
+    tmp_path: Path, number: int, code: int
+) -> None:
     demo = subprocess.Popen(
         command("demo", "--fast", "--out", "out"),
         cwd=tmp_path,
@@ -63,15 +69,23 @@ def test_a_signal_in_the_middle_ends_everything_soon_and_without_a_traceback(tmp
     )
     assert demo.stdout is not None
     try:
-        while "webhook" not in demo.stdout.readline():
+        while "agent" not in demo.stdout.readline():
             assert demo.poll() is None
         demo.send_signal(number)
         _, errors = demo.communicate(timeout=20)
     finally:
         demo.kill()
         demo.communicate()
-    assert demo.returncode == 130
-    assert "Traceback" not in errors
+    assert demo.returncode == code
+    assert errors == ""
+    with closing(sqlite3.connect(tmp_path / "out" / "gateway.db")) as database:
+        assert database.execute("SELECT count(*), count(end_reason) FROM calls").fetchone() == (1, 1)
+
+
+def test_missing_speech_packages_are_named_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.simulator.local.engine.PACKAGES", ("no_such_package",))
+    with pytest.raises(ConfigError, match=r"no_such_package not found\): run `uv sync --group speech`"):
+        run_demo(DemoOptions(out=tmp_path / "out", as_json=True))
 
 
 def test_live_without_a_key_is_refused_in_a_sentence(tmp_path: Path) -> None:
