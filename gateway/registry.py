@@ -2,7 +2,8 @@
 
 The switchboard of the carriers' routes. A signed webhook offers a call and gets a token; the media socket claims it
 once, with the same carrier call id, within a minute. The token is kept as a hash. What ended is remembered for a while,
-because the carrier asks for its next instruction after the stream.
+because the carrier asks for its next instruction after the stream, and because a signed webhook can be replayed for
+ever: a call begins once, and again only when its stream broke and the carrier was told to come back.
 """
 
 import asyncio
@@ -11,9 +12,9 @@ import logging
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from gateway.carriers.base import CallOffer, Draining, Ended, Full, TokenRefused
+from gateway.carriers.base import RESUMABLE, CallOffer, Draining, Ended, Full, Over, TokenRefused
 from gateway.core.commands import EndReason
 from gateway.core.events import DrainAsked, LegEnd, LegEnded, StopAsked
 from gateway.session import CallSession
@@ -36,6 +37,7 @@ class _Offered:
     session: CallSession
     token: str
     token_until: float
+    again: int
     claimed: bool = False
 
 
@@ -66,13 +68,16 @@ class Registry:
     def sessions(self) -> list[CallSession]:
         return [offered.session for offered in self._offered.values()]
 
-    def offer(self, offer: CallOffer, *, again: bool = False) -> str:
+    def offer(self, offer: CallOffer, *, again: int = 0) -> str:
         """See `Switchboard.offer`."""
         known = self._offered.get(offer.carrier_call_id)
         if known is not None and not known.session.ended:
-            if not (again and known.claimed):
+            if again <= known.again or not known.claimed:
                 return known.token
             known.session.feed(LegEnded(LegEnd.SOCKET_LOST, "the carrier asked for a new stream"))
+        ended = self._ended.get(offer.carrier_call_id)
+        if ended is not None and (again <= ended.again or ended.reason not in RESUMABLE):
+            raise Over("the call has ended")
         if self.draining:
             raise Draining("this node takes no new calls")
         if self.full:
@@ -81,15 +86,15 @@ class Registry:
         session = self.make_session(_new_call_id(), offer)
         token = secrets.token_urlsafe(32)
         until = asyncio.get_running_loop().time() + TOKEN_S
-        self._offered[offer.carrier_call_id] = _Offered(session, token, until)
+        self._offered[offer.carrier_call_id] = offered = _Offered(session, token, until, again)
         self._tokens[_hash(token)] = offer.carrier_call_id
         task = self._group.create_task(session.run(), name=session.call_id)
-        task.add_done_callback(lambda _: self._forget(offer.carrier_call_id, session))
+        task.add_done_callback(lambda _: self._forget(offer.carrier_call_id, offered))
         return token
 
     def claim(self, token: str, carrier_call_id: str, account_id: str) -> CallSession:
         """See `Switchboard.claim`."""
-        wanted = self._tokens.pop(_hash(token), None)
+        wanted = self._tokens.get(_hash(token))
         offered = self._offered.get(wanted) if wanted is not None else None
         if wanted is None or offered is None:
             raise TokenRefused("the token is unknown or was used")
@@ -97,6 +102,7 @@ class Registry:
             raise TokenRefused("the token belongs to another call")
         if asyncio.get_running_loop().time() > offered.token_until or offered.session.ended:
             raise TokenRefused("the token came too late")
+        del self._tokens[_hash(token)]
         offered.claimed = True
         return offered.session
 
@@ -108,9 +114,13 @@ class Registry:
         reason = offered.session.call.end_reason
         return Ended(offered.session.offer.agent, reason) if reason is not None else None
 
-    def find(self, carrier_call_id: str) -> CallSession | None:
-        offered = self._offered.get(carrier_call_id)
-        return offered.session if offered is not None else None
+    def hung_up(self, carrier_call_id: str) -> None:
+        """See `Switchboard.hung_up`."""
+        offered, ended = self._offered.get(carrier_call_id), self._ended.get(carrier_call_id)
+        if offered is not None:
+            offered.session.feed(LegEnded(LegEnd.CALLER_HANGUP, "the carrier reports the end"))
+        if ended is not None and ended.reason in RESUMABLE:
+            self._ended[carrier_call_id] = replace(ended, reason=EndReason.CALLER_HANGUP)
 
     async def run(self) -> None:
         """Own the calls until `stop`. Cancelled from outside, every call still writes its end record."""
@@ -140,15 +150,15 @@ class Registry:
             session.feed(StopAsked("the gateway stops"))
         self._stopping.set()
 
-    def _forget(self, carrier_call_id: str, session: CallSession) -> None:
+    def _forget(self, carrier_call_id: str, offered: _Offered) -> None:
+        session = offered.session
         session.abandon()
-        offered = self._offered.get(carrier_call_id)
-        if offered is not None and offered.session is session:
+        self._tokens.pop(_hash(offered.token), None)
+        if self._offered.get(carrier_call_id) is offered:
             del self._offered[carrier_call_id]
-            self._tokens.pop(_hash(offered.token), None)
         self._left.set()
         reason = session.call.end_reason or EndReason.STOPPED
-        self._ended[carrier_call_id] = Ended(session.offer.agent, reason)
+        self._ended[carrier_call_id] = Ended(session.offer.agent, reason, offered.again)
         self._ended.move_to_end(carrier_call_id)
         while len(self._ended) > KEPT_ENDED:
             self._ended.popitem(last=False)

@@ -12,7 +12,19 @@ from gateway.core.commands import EndReason, LegCommand
 from gateway.core.events import Event
 from gateway.errors import GatewayError
 
-__all__ = ["CallOffer", "Draining", "Ended", "Feed", "Full", "Leg", "LiveCall", "Switchboard", "TokenRefused"]
+__all__ = [
+    "CallOffer",
+    "RESUMABLE",
+    "Draining",
+    "Ended",
+    "Feed",
+    "Full",
+    "Leg",
+    "LiveCall",
+    "Over",
+    "Switchboard",
+    "TokenRefused",
+]
 
 Feed = Callable[[Event], None]
 """The owner's `feed`: synchronous, may be called from any callback of the owner's event loop."""
@@ -62,6 +74,12 @@ class Ended:
 
     agent: str
     reason: EndReason
+    again: int = 0
+    """How often the call had been offered again."""
+
+
+RESUMABLE = frozenset({EndReason.HANDED_OVER, EndReason.LEG_LOST, EndReason.LEG_BROKEN})
+"""Ends of a stream after which the call can go on with a new one."""
 
 
 class Full(GatewayError):
@@ -72,6 +90,10 @@ class Draining(GatewayError):
     """The process is going away and takes no new calls."""
 
 
+class Over(GatewayError):
+    """The call has ended; a webhook that is replayed does not begin it again."""
+
+
 class TokenRefused(GatewayError):
     """A stream token is unknown, used, late, or belongs to another call."""
 
@@ -79,18 +101,18 @@ class TokenRefused(GatewayError):
 class Switchboard(Protocol):
     """Where a carrier's routes bring calls to."""
 
-    def offer(self, offer: CallOffer, *, again: bool = False) -> str:
+    def offer(self, offer: CallOffer, *, again: int = 0) -> str:
         """Admit a call and return the one-use token of its stream. A repeated offer of a live call gets the same.
 
-        `again`: the carrier says that the call's stream is gone and asks for a new one; an old one that has not
-        noticed is ended. Raises `Draining`, `Full`, or another `GatewayError` when no agent takes the call.
+        `again` counts how often the call's stream was gone and the carrier came back for a new one; an old one that
+        has not noticed is ended. Raises `Over`, `Draining`, `Full`, or another `GatewayError` when no agent takes it.
         """
 
     def claim(self, token: str, carrier_call_id: str, account_id: str) -> LiveCall:
         """Return the call that a stream token admits to, once. Raises `TokenRefused`."""
 
-    def find(self, carrier_call_id: str) -> LiveCall | None:
-        """Return a live call."""
+    def hung_up(self, carrier_call_id: str) -> None:
+        """The carrier says that the call is over: whatever ended its stream, it does not come back."""
 
     def outcome(self, carrier_call_id: str) -> Ended | None:
         """Return how the last stream of a call ended; None for a call we do not know or that still streams."""

@@ -17,12 +17,11 @@ from fastapi import APIRouter, Request, Response, WebSocket
 from starlette.datastructures import MultiDict
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
-from gateway.carriers.base import CallOffer, Draining, Full, Switchboard, TokenRefused
+from gateway.carriers.base import RESUMABLE, CallOffer, Draining, Full, Over, Switchboard, TokenRefused
 from gateway.carriers.twilio import codec, verbs
 from gateway.carriers.twilio.leg import TwilioLeg
 from gateway.carriers.twilio.signature import SIGNATURE_HEADER, SignatureCheck
 from gateway.core.commands import EndReason
-from gateway.core.events import LegEnd, LegEnded
 from gateway.errors import GatewayError, RemoteProtocolError
 from gateway.wire import WireClosed
 
@@ -42,8 +41,6 @@ SPOKEN_END = frozenset(
     {EndReason.CALLER_HANGUP, EndReason.AGENT_HANGUP, EndReason.DURATION_LIMIT, EndReason.COST_LIMIT, EndReason.STOPPED}
 )
 """Ends after which the caller has nothing more to hear."""
-OFFER_AGAIN = frozenset({EndReason.HANDED_OVER, EndReason.LEG_LOST, EndReason.LEG_BROKEN})
-"""Ends after which the call can go on with a new stream."""
 
 _is_sid = re.compile(r"[A-Z]{2}[0-9a-zA-Z]{8,62}").fullmatch
 
@@ -177,7 +174,10 @@ async def _voice(door: TwilioDoor, form: MultiDict, request: Request) -> str:
         agent=agent,
     )
     try:
-        token = door.calls.offer(offer, again=again > 0)
+        token = door.calls.offer(offer, again=again)
+    except Over:
+        logger.info("a webhook came for a call that has ended")
+        return verbs.hang_up()
     except Draining:
         if again >= MOST_AGAIN:
             return _apology(door, offer.agent, offer.to_number)
@@ -197,7 +197,7 @@ def _after(door: TwilioDoor, form: MultiDict, again: int) -> str:
     ended = door.calls.outcome(str(form["CallSid"]))
     if ended is not None and ended.reason in SPOKEN_END:
         return verbs.hang_up()
-    if (ended is None or ended.reason in OFFER_AGAIN) and again < MOST_AGAIN:
+    if (ended is None or ended.reason in RESUMABLE) and again < MOST_AGAIN:
         return verbs.try_again(door.public_url, again + 1)
     return _apology(door, ended.agent if ended is not None else "", str(form.get("To", "")))
 
@@ -214,9 +214,8 @@ async def _status(door: TwilioDoor, form: MultiDict, attempt_id: str) -> None:
     door.reports.call_state(carrier_call_id, state, sequence)
     if attempt_id:
         await door.reports.attempt_state(attempt_id[:64], carrier_call_id, state, sequence)
-    session = door.calls.find(carrier_call_id)
-    if session is not None and state in TERMINAL:
-        session.feed(LegEnded(LegEnd.CALLER_HANGUP, f"the carrier reports {state}"))
+    if state in TERMINAL:
+        door.calls.hung_up(carrier_call_id)
 
 
 def _xml(body: str) -> Response:
