@@ -54,8 +54,10 @@ def test_a_drain_lets_every_call_finish_and_sends_new_ones_elsewhere(tmp_path: P
 
 @pytest.mark.e2e
 def test_a_killed_model_leaves_no_caller_without_a_word_and_no_call_without_a_reason(tmp_path: Path) -> None:
-    reasons = run("kill-model", tmp_path)["end_reasons"]
+    document = run("kill-model", tmp_path)
+    reasons, waits = document["end_reasons"], document["ms_from_kill_to_next_verb"]
     assert isinstance(reasons, dict) and sum(reasons.values()) == 6
+    assert isinstance(waits, dict) and waits["n"] == 6
     assert set(reasons) <= {"model_lost", "model_unreachable"}
 
 
@@ -181,6 +183,14 @@ def test_a_killed_model_must_be_apologised_for() -> None:
     seen = evidence()
     seen.plan, seen.model, seen.end_reasons = LoadPlan(1, 1.0, "kill-model"), None, {"CA1": "model_lost"}
     assert problems(seen) == ["call 0 heard no apology"]
+
+
+def test_a_caller_who_waits_too_long_for_the_next_verb_is_told() -> None:
+    seen = evidence()
+    seen.struck_s, seen.callers[0].stream_closed_s = 10.0, 12.9
+    assert judge(seen)["ok"] is True
+    seen.callers[0].stream_closed_s = 13.1
+    assert problems(seen) == ["1 callers waited longer than 3 s for the next verb, one 3100 ms"]
 
 
 def test_a_model_report_survives_its_line() -> None:

@@ -13,7 +13,7 @@ from gateway.simulator.carrier.script import Step
 from gateway.simulator.load.frames import caller_audio
 from gateway.simulator.load.plan import ACCOUNT, CALLED, PUBLIC_URL, LoadPlan
 from gateway.simulator.load.reports import CallerLog
-from gateway.wire import TextSocket
+from gateway.wire import TextSocket, WireClosed
 
 __all__ = ["Callers", "payload_bytes"]
 
@@ -87,7 +87,11 @@ class _Watched:
         self._loop = asyncio.get_running_loop()
 
     async def receive(self) -> str | bytes:
-        frame = await self._socket.receive()
+        try:
+            frame = await self._socket.receive()
+        except WireClosed:
+            self._log.stream_closed_s = self._loop.time()
+            raise
         if isinstance(frame, str) and frame.startswith(MEDIA):
             log = self._log
             log.pieces.append((self._loop.time(), log.received_bytes))

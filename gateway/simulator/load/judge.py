@@ -16,6 +16,8 @@ __all__ = ["Evidence", "judge", "percentile"]
 NORMAL_END = frozenset({"caller_hangup"})
 MODEL_ENDS = frozenset({"model_lost", "model_unreachable", "model_silent", "response_failed"})
 MOST_PROBLEMS = 20
+NEXT_VERB_S = 3.0
+"""A caller whose model is lost hears the next verb within this time."""
 LATE_MS = 100.0
 """One frame of ours this late, or one in a hundred over 20 ms late, and latency figures are the simulator's too."""
 
@@ -30,6 +32,8 @@ class Evidence:
     """None when the model was killed."""
     end_reasons: Mapping[str, str]
     """By the carrier's call id, from the gateway's own store."""
+    struck_s: float | None = None
+    """When the model was killed."""
     gateway: dict[str, object] = field(default_factory=dict)
     """Memory, CPU, exit code."""
     machine: dict[str, object] = field(default_factory=dict)
@@ -55,7 +59,7 @@ class _Figures:
 
 def judge(seen: Evidence) -> dict[str, object]:
     """Return the document that is printed; `ok` tells whether every promise was kept."""
-    problems = [*seen.problems, *_ends(seen)]
+    problems = [*seen.problems, *_ends(seen), *_silences(seen)]
     figures = _Figures()
     if seen.model is not None:
         problems += _media(seen, seen.model, figures)
@@ -83,6 +87,7 @@ def judge(seen: Evidence) -> dict[str, object]:
         else {"spoken": figures.spoken_bytes, "heard": figures.heard_bytes, "cut": figures.cut_bytes},
         "added_latency_ms": {"caller": _spread(figures.caller_ms), "agent": _spread(figures.agent_ms)},
         "latency_without_gateway_ms": _spread(figures.probe_ms),
+        "ms_from_kill_to_next_verb": _spread(_silence_ms(seen)),
         "model_sessions_left_open": None if seen.model is None else seen.model.open_sessions,
         "gateway": seen.gateway,
         "simulator": _clock(seen.callers),
@@ -123,6 +128,21 @@ def _ends(seen: Evidence) -> Iterator[str]:
         if killed and not report.spoken:
             yield f"{name} heard no apology"
         yield from (f"{name}: {warning.name} {warning.detail}" for warning in report.warnings)
+
+
+def _silences(seen: Evidence) -> Iterator[str]:
+    # What our own clock was late by is not held against the gateway.
+    worst_s = max((log.report.clock.worst_s for log in seen.callers if log.report is not None), default=0.0)
+    late = [ms for ms in _silence_ms(seen) if ms > 1000 * (NEXT_VERB_S + worst_s)]
+    if late:
+        yield f"{len(late)} callers waited longer than {NEXT_VERB_S:g} s for the next verb, one {max(late):.0f} ms"
+
+
+def _silence_ms(seen: Evidence) -> list[float]:
+    if seen.struck_s is None:
+        return []
+    closed = [log.stream_closed_s for log in seen.callers if log.stream_closed_s is not None]
+    return [1000 * (at_s - seen.struck_s) for at_s in closed]
 
 
 def _at_once(callers: Sequence[CallerLog]) -> int:

@@ -58,6 +58,8 @@ class CallerLog:
     received_bytes: int = 0
     began_s: float = 0.0
     ended_s: float = 0.0
+    stream_closed_s: float | None = None
+    """When the gateway had closed the media stream, which makes the network go on with the next verb."""
     report: CallReport | None = None
     """Set when the call is over."""
 

@@ -120,6 +120,7 @@ async def _fault(
         seen.problems.append("the fault struck before all calls were up")
     if plan.fault == "kill-model":
         model.kill()
+        seen.struck_s = loop.time()
         return
     gateway.drain()
     seen.problems += await _refuses_new_calls(gateway, http)
