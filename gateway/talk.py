@@ -77,7 +77,9 @@ async def _talk(wav: Path | None, url: str | None, live: bool, conversation: Con
         if wav is None:
             sounds = stack.enter_context(Sounds())
             address, headers = await _reach(url, live, stack)
-            conversation.tell("note", "speak now; Ctrl-C ends it")
+            conversation.tell(
+                "note", "speak now, with a headset: from a loudspeaker the agent would hear itself; Ctrl-C ends it"
+            )
             await converse(address, headers, sounds.frames(), sounds, conversation)
             return None
         speech = read_speech(wav)

@@ -4,8 +4,9 @@ import asyncio
 import json
 import struct
 import wave
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -13,7 +14,7 @@ from gateway.errors import ConfigError, ModelError
 from gateway.simulator.carrier.wav import mulaw_wav
 from gateway.simulator.clips import load_clips
 from gateway.simulator.model import ModelServer, ScriptedEngine, parse_scenario
-from gateway.sound import FileMicrophone, FileSpeaker, read_speech
+from gateway.sound import FileMicrophone, FileSpeaker, Sounds, read_speech
 from gateway.talk import Conversation, converse, talk
 
 ORDER = """
@@ -120,6 +121,74 @@ def test_a_conversation_that_answers_nothing_has_exit_code_1(
     told = json.loads(capsys.readouterr().out)
     assert told == {"ok": False, "you": [], "agent": [], "tools": [], "errors": [], "output": "talk-output.wav"}
     assert (tmp_path / "talk-output.wav").read_bytes()[:4] == b"RIFF"
+
+
+# --- sound devices -----------------------------------------------------------------------------------
+
+
+class SoundCard:
+    """Stands in for the sounddevice package: hands blocks to the callback when told to."""
+
+    class PortAudioError(Exception):
+        pass
+
+    def __init__(self, *, broken: bool = False) -> None:
+        self.broken = broken
+        self.callback: Callable[..., None] | None = None
+        self.closed = False
+
+    def module(self) -> ModuleType:
+        module = ModuleType("sounddevice")
+        module.__dict__.update(PortAudioError=self.PortAudioError, RawStream=self.open)
+        return module
+
+    def open(self, *, callback: Callable[..., None], **_: object) -> "SoundCard":
+        if self.broken:
+            raise self.PortAudioError("no default input device")
+        self.callback = callback
+        return self
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None:
+        self.closed = True
+
+    def block(self, heard: bytes = b"\x00" * 320) -> bytes:
+        played = bytearray(320)
+        assert self.callback is not None
+        self.callback(heard, played, 160, None, None)
+        return bytes(played)
+
+
+def test_the_sound_card_is_fed_and_heard() -> None:
+    pytest.importorskip("soxr")
+
+    async def call() -> None:
+        card = SoundCard()
+        with Sounds(card.module()) as sounds:
+            sounds.play("item_1", b"\x80" * 160)
+            sounds.play("item_2", b"\x00" * 480)
+            assert struct.unpack("<h", card.block()[:2]) == (32124,)
+            card.block()
+            card.block()
+            assert sounds.stop() == ("item_2", 40)
+            assert sounds.stop() is None
+            assert card.block() == b"\x00" * 320
+            assert await anext(sounds.frames()) == b"\xff" * 160
+        assert card.closed
+
+    asyncio.run(call())
+
+
+def test_a_machine_without_sound_is_told_in_a_sentence() -> None:
+    pytest.importorskip("soxr")
+
+    async def call() -> None:
+        with pytest.raises(ConfigError, match="no microphone and speaker can be opened: no default input device"):
+            with Sounds(SoundCard(broken=True).module()):
+                pass
+
+    asyncio.run(call())
 
 
 # --- sound files -----------------------------------------------------------------------------------

@@ -29,7 +29,10 @@ BAR_MS = 120
 @asynccontextmanager
 async def show(watch: Watch, console: Console) -> AsyncIterator[None]:
     """Show the call until the block ends."""
-    if not console.is_terminal:
+    if console.quiet:
+        yield
+        return
+    if not console.is_terminal or console.is_dumb_terminal:
         watch.tell = lambda at_s, who, what: console.print(
             Text.assemble(f"{at_s:7.2f} s  ", (f"{who:<9}", NAMES.get(who, ("", "dim"))[1]), what), soft_wrap=True
         )

@@ -131,7 +131,7 @@ def _settings(options: DemoOptions, folder: Folder, model: ModelServer | None) -
     values: dict[str, object] = {
         "public_url": PUBLIC_URL,
         "agents_file": folder.agents,
-        "recordings_dir": folder.recordings,
+        "recordings_dir": folder.recordings.absolute(),
         "database_url": f"sqlite:///{folder.database.absolute()}",
         "twilio_auth_token": secrets.token_hex(16),
         "webhook_secret": "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode(),

@@ -82,6 +82,18 @@ def test_a_signal_in_the_middle_ends_everything_soon_and_without_a_traceback(
         assert database.execute("SELECT count(*), count(end_reason) FROM calls").fetchone() == (1, 1)
 
 
+@pytest.mark.e2e
+@pytest.mark.skipif(bool(NO_SPEECH), reason="the speech packages are not installed: run `uv sync --group speech`")
+def test_a_demo_that_takes_too_long_is_ended_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("gateway.demo.run.LONGEST_S", 4.0)
+    assert run_demo(DemoOptions(out=tmp_path / "out", as_json=True)) == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("gateway: the demo took longer than 4 s and was ended; see ")
+
+
 def test_missing_speech_packages_are_named_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.simulator.local.engine.PACKAGES", ("no_such_package",))
     with pytest.raises(ConfigError, match=r"no_such_package not found\): run `uv sync --group speech`"):
