@@ -11,7 +11,18 @@ from gateway.simulator.model import ModelServer, Scenario, ScriptedEngine
 from gateway.wire import TextSocket, WireClosed
 from tests.world import ACCOUNT, CALLER, NUMBER, PUBLIC, World
 
-__all__ = ["SILENCE", "Frame", "Rewrite", "RiggedModel", "Stream", "Wire", "open_media", "voice_token", "webhook"]
+__all__ = [
+    "MEDIA_URL",
+    "SILENCE",
+    "Frame",
+    "Rewrite",
+    "RiggedModel",
+    "Stream",
+    "Wire",
+    "open_media",
+    "voice_token",
+    "webhook",
+]
 
 Frame: TypeAlias = str | bytes | Mapping[str, Any]
 Rewrite: TypeAlias = Callable[["Wire", dict[str, Any]], Sequence[Frame]]
