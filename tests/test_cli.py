@@ -223,6 +223,28 @@ def test_serve_answers_for_its_health_and_ends_at_once_without_calls(tmp_path: P
 
 
 @pytest.mark.e2e
+def test_a_developers_gateway_is_called_at_the_port_of_its_option(tmp_path: Path) -> None:
+    (tmp_path / "agents.yaml").write_text(AGENTS)
+    port = free_port()
+    settings = {"GATEWAY_MODEL_URL": "ws://127.0.0.1:9/v1/realtime", "GATEWAY_ALLOW_UNSIGNED": "true"}
+    form = {"CallSid": "CA" + "1" * 32, "AccountSid": ACCOUNT, "From": CALLER, "To": NUMBER}
+    serve = subprocess.Popen(
+        [sys.executable, "-m", "gateway", "serve", "--port", str(port)],
+        cwd=tmp_path,
+        env=clean_environment(tmp_path, **settings),
+        stderr=subprocess.PIPE,
+    )
+    try:
+        assert serve.stderr is not None
+        assert b"serving 1 agents" in serve.stderr.readline()  # it listens before it says so
+        answer = httpx2.post(f"http://127.0.0.1:{port}/twilio/voice", data=form, timeout=LIMIT_S, trust_env=False)
+    finally:
+        serve.terminate()
+        serve.communicate(timeout=LIMIT_S)
+    assert f"ws://127.0.0.1:{port}/twilio/media" in answer.text
+
+
+@pytest.mark.e2e
 def test_the_log_of_a_call_holds_no_number_no_secret_and_no_word_of_it(tmp_path: Path) -> None:
     async def main() -> None:
         async with running(tmp_path, GATEWAY_LOG_LEVEL="DEBUG") as (served, http):

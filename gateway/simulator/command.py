@@ -31,6 +31,8 @@ __all__ = ["DEFAULT_SCRIPT", "place_call", "serve_model"]
 ENGINES = ("scripted", "local")
 NO_ACCOUNT = "AC" + "0" * 32
 CALLER = "+14155550123"
+PIPE_WIDTH = 160
+"""Columns where the output is no terminal."""
 DEFAULT_SCRIPT = """
 name: listens to the greeting, asks once, listens to the answer, says goodbye
 steps:
@@ -164,7 +166,7 @@ def _latency(report: CallReport, out: Path | None) -> dict[str, object] | None:
 
 
 def _print_report(report: CallReport, figures: dict[str, object]) -> None:
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
     story = Table("at", "who", "what", box=None)
     for at_s, who, what in sorted(_story(report)):
         story.add_row(f"{at_s:7.2f}", who, Text(what))

@@ -38,6 +38,7 @@ __all__ = ["run_load"]
 HANG_S = 90.0
 """Beyond the length of the calls: who is on the line then hangs."""
 TALKING_S = 60.0
+PIPE_WIDTH = 160
 
 
 def run_load(calls: int, seconds: float, fault: str, *, as_json: bool = False) -> int:
@@ -164,14 +165,22 @@ async def _end_reasons(database_url: str, limit: int) -> Mapping[str, str]:
 
 
 def _print(document: Mapping[str, object]) -> None:
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
     table = Table(box=None, show_header=False)
     for name, value in document.items():
-        if name not in ("ok", "problems") and value is not None:
-            shown = ", ".join(f"{key} {one}" for key, one in value.items()) if isinstance(value, dict) else str(value)
-            table.add_row(Text(name.replace("_", " "), "bold"), Text(shown))
+        if name not in ("ok", "problems", "problems_in_all") and value is not None:
+            table.add_row(Text(name.replace("_", " "), "bold"), Text(_shown(value)))
     console.print(table)
     problems = document["problems"]
     for problem in problems if isinstance(problems, list) else ():
         console.print(Text(f"missed: {problem}", "red"))
-    console.print("every bound was kept" if document["ok"] else "not every bound was kept")
+    console.print("every bound was kept" if document["ok"] else f"{document['problems_in_all']} bounds were missed")
+
+
+def _shown(value: object) -> str:
+    if not isinstance(value, dict):
+        return str(value)
+    parts = [
+        (name.replace("_", " "), f"({_shown(one)})" if isinstance(one, dict) else one) for name, one in value.items()
+    ]
+    return ", ".join(f"{name} {one}" for name, one in parts if one is not None)
