@@ -108,7 +108,10 @@ def _lines(figures: Mapping[str, JsonValue]) -> list[tuple[str, str]]:
     ]
     cost = figures["cost_usd"]
     lines.append(
-        ("would cost", f"${float(str(cost)):.4f} with {figures['cost_model']}" if cost is not None else "no price")
+        (
+            "cost",
+            f"${float(str(cost)):.4f} at the prices of {figures['cost_model']}" if cost is not None else "no price",
+        )
     )
     if not figures["measurement_is_reliable"]:
         lines.append(

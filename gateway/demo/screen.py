@@ -11,6 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from gateway.agents import DEFAULT_MODEL
 from gateway.demo.watch import Talk, Watch
 
 __all__ = ["show"]
@@ -162,7 +163,7 @@ def _turns(watch: Watch) -> Panel:
 
 def _money(watch: Watch) -> Panel:
     return Panel(
-        Group(Text(f"${watch.spent_usd:.4f}", "bold"), Text("with gpt-realtime-2.1", "dim")),
-        title="would cost",
+        Group(Text(f"${watch.spent_usd:.4f}", "bold"), Text(f"at the prices of {DEFAULT_MODEL}"[: SIDE - 4], "dim")),
+        title="cost so far",
         title_align="left",
     )
