@@ -134,6 +134,7 @@ def test_a_clean_run_is_ok_and_its_latencies_are_those_of_the_clocks() -> None:
     assert document["ok"] is True
     assert document["added_latency_ms"] == {
         "caller": {"p50": 10.0, "p99": 10.0, "max": 10.0, "n": 3},
+        "caller_while_all_calls_are_up": {"p50": 10.0, "p99": 10.0, "max": 10.0, "n": 2},
         "agent": {"p50": 100.0, "p99": 100.0, "max": 100.0, "n": 1},
     }
 

@@ -52,7 +52,10 @@ class _Figures:
     spoken_bytes: int = 0
     heard_bytes: int = 0
     cut_bytes: int = 0
+    all_up: tuple[float, float] = (0.0, 0.0)
+    """From the last caller's first numbered frame to the first caller's last one."""
     caller_ms: list[float] = field(default_factory=list)
+    caller_all_up_ms: list[float] = field(default_factory=list)
     agent_ms: list[float] = field(default_factory=list)
     probe_ms: list[float] = field(default_factory=list)
 
@@ -60,7 +63,7 @@ class _Figures:
 def judge(seen: Evidence) -> dict[str, object]:
     """Return the document that is printed; `ok` tells whether every promise was kept."""
     problems = [*seen.problems, *_ends(seen), *_silences(seen)]
-    figures = _Figures()
+    figures = _Figures(all_up=_all_up(seen.callers))
     if seen.model is not None:
         problems += _media(seen, seen.model, figures)
     sent = sum(len(log.sent_at) for log in seen.callers)
@@ -85,7 +88,11 @@ def judge(seen: Evidence) -> dict[str, object]:
         "agent_audio_bytes": None
         if seen.model is None
         else {"spoken": figures.spoken_bytes, "heard": figures.heard_bytes, "cut": figures.cut_bytes},
-        "added_latency_ms": {"caller": _spread(figures.caller_ms), "agent": _spread(figures.agent_ms)},
+        "added_latency_ms": {
+            "caller": _spread(figures.caller_ms),
+            "caller_while_all_calls_are_up": _spread(figures.caller_all_up_ms),
+            "agent": _spread(figures.agent_ms),
+        },
         "latency_without_gateway_ms": _spread(figures.probe_ms),
         "ms_from_kill_to_next_verb": _spread(_silence_ms(seen)),
         "model_sessions_left_open": None if seen.model is None else seen.model.open_sessions,
@@ -128,6 +135,11 @@ def _ends(seen: Evidence) -> Iterator[str]:
         if killed and not report.spoken:
             yield f"{name} heard no apology"
         yield from (f"{name}: {warning.name} {warning.detail}" for warning in report.warnings)
+
+
+def _all_up(callers: Sequence[CallerLog]) -> tuple[float, float]:
+    talking = [log.sent_at for log in callers if log.sent_at]
+    return max((sent[0] for sent in talking), default=0.0), min((sent[-1] for sent in talking), default=0.0)
 
 
 def _silences(seen: Evidence) -> Iterator[str]:
@@ -188,6 +200,8 @@ def _caller_side(log: CallerLog, session: SessionReport, figures: _Figures) -> I
     figures.frames_arrived += len(first)
     figures.frames_lost += len(lost)
     figures.caller_ms += _late_ms(log, first)
+    begin, end = figures.all_up
+    figures.caller_all_up_ms += _late_ms(log, {number: at for number, at in first.items() if begin <= at <= end})
     if lost:
         yield f"call {log.number}: {len(lost)} caller frames did not reach the model, the first is {lost[0]}"
     elif disorder:

@@ -14,7 +14,7 @@ TURN_S = 5.0
 LEAST_TURN_S = 4.5
 SPEECH_S = 1.0
 """The answer then begins some 0.6 s after the caller's last word and is over before the next turn begins."""
-CALLS_PER_S = 12
+CALLS_PER_S = 10
 """So fast do new calls come in: some twenty times the rate at which 100 calls of a few minutes each would."""
 
 AGENTS = f"""

@@ -180,7 +180,5 @@ def _print(document: Mapping[str, object]) -> None:
 def _shown(value: object) -> str:
     if not isinstance(value, dict):
         return str(value)
-    parts = [
-        (name.replace("_", " "), f"({_shown(one)})" if isinstance(one, dict) else one) for name, one in value.items()
-    ]
+    parts = [(name, f"({_shown(one)})" if isinstance(one, dict) else one) for name, one in value.items()]
     return ", ".join(f"{name} {one}" for name, one in parts if one is not None)
