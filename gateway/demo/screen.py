@@ -163,7 +163,7 @@ def _turns(watch: Watch) -> Panel:
 
 def _money(watch: Watch) -> Panel:
     return Panel(
-        Group(Text(f"${watch.spent_usd:.4f}", "bold"), Text(f"at the prices of {DEFAULT_MODEL}"[: SIDE - 4], "dim")),
+        Group(Text(f"${watch.spent_usd:.4f}", "bold"), Text(f"prices of {DEFAULT_MODEL}"[: SIDE - 4], "dim")),
         title="cost so far",
         title_align="left",
     )
