@@ -142,6 +142,9 @@ class CallSession:
         finally:
             self._over.set()
             self._write_end()
+            if self._leg is not None:
+                # Cancelled, `_close` had no time to: the leg closes its socket, and the carrier goes on.
+                self._leg.send(cmd.HangUp(self.call.end_reason or EndReason.STOPPED))
             if self._timer is not None:
                 self._timer.cancel()
 

@@ -134,7 +134,11 @@ def _connector(model: ModelServer, group: asyncio.TaskGroup) -> object:
         query = dict(parse_qsl(urlsplit(url).query))
         opened = asyncio.get_running_loop().create_future()
         group.create_task(_serve(model, theirs, query, headers, opened))
-        refused = await opened
+        try:
+            refused = await opened
+        except asyncio.CancelledError:
+            await ours.close(1006)  # as a connection that is given up while it is being made
+            raise
         if refused is not None:
             status = refused.status
             raise ModelError(f"refused with {status}", permanent=status in (401, 403, 404), code=str(status))
