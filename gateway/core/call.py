@@ -56,6 +56,8 @@ WISH_S = 1.5
 """After caller speech the server begins a response by itself; how long to leave it that chance."""
 GOODBYE_S = 15.0
 """Longest time from deciding to hang up to hanging up."""
+LAST_ANSWER_S = 6.0
+"""How much of an answer may still be heard before the goodbye at a limit; a longer one is cut short."""
 HEARD_GRACE_S = 0.5
 """How long after its end by the clock the last mark is waited for, before the goodbye counts as heard."""
 LEG_S = 5.0
@@ -325,12 +327,16 @@ class Call:
         self._timers.clear(Timer.SILENCE, Timer.WISH)
         if self.phase is not Phase.ACTIVE:
             return []
+        return self._fall_silent("barge_in", now)
+
+    def _fall_silent(self, why: str, now: float) -> list[Command]:
+        """Stop what is played and being said, and tell the model what of it was heard."""
         interruption = self.playout.interrupt(now, self.slot.response_id)
         commands = list(interruption.commands)
         for item in interruption.items:
             self.conversation.cut(item.item_id, item.heard_ms, item.received_ms)
             cut: dict[str, str | int | float] = {"heard_ms": item.heard_ms, "received_ms": item.received_ms}
-            commands.append(Record("barge_in", {"item_id": item.item_id, **cut}))
+            commands.append(Record(why, {"item_id": item.item_id, **cut}))
         return commands
 
     def _speech_stopped(self, now: float) -> list[Command]:
@@ -458,9 +464,16 @@ class Call:
         self._timers.clear(Timer.SILENCE, Timer.WISH, Timer.DURATION)
         self._timers.set(Timer.GOODBYE, now + GOODBYE_S)
         self._turn.reset()
-        if reason is not EndReason.AGENT_HANGUP or self.conversation.unanswered():
-            self.slot.want(self.plan.goodbye)
-        return []
+        if reason is EndReason.AGENT_HANGUP and not self.conversation.unanswered():
+            return []
+        commands: list[Command] = []
+        if self.playout.left_s(now) > LAST_ANSWER_S:
+            # Else the goodbye would come too late to be heard.
+            commands = self._fall_silent("cut_short", now)
+            if self.slot.response_id:
+                commands.append(CancelResponse(self.slot.response_id))
+        self.slot.want(self.plan.goodbye)
+        return commands
 
     def _goodbye_heard(self, now: float) -> bool:
         if self.playout.waiting():

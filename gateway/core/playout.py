@@ -96,6 +96,10 @@ class Playout:
         """Return when the last sent piece ends by the clock; meaningful while `unheard`."""
         return self._ends_s
 
+    def left_s(self, now: float) -> float:
+        """Return how long everything unheard would still play."""
+        return max(self._ends_s - now, 0.0) + sum(piece.ms for piece in self._tail) / 1000
+
     def waiting(self) -> bool:
         """Return whether audio has not left yet."""
         return bool(self._tail)
