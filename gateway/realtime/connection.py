@@ -88,7 +88,11 @@ class _Socket:
             raise _wire_closed(closed) from None
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        await self._connection.close(code, reason)
+        try:
+            await self._connection.close(code, reason)
+        finally:
+            # When the peer does not answer, or does not even read, nothing stays open here.
+            self._connection.transport.abort()
 
 
 def _wire_closed(closed: ConnectionClosed) -> WireClosed:
