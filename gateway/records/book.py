@@ -13,7 +13,18 @@ from typing import Protocol, Unpack
 
 from gateway.core.audio import BYTES_PER_MS, payload_ms
 from gateway.core.commands import AppendAudio, Command, CreateResponse, Heard, PlayAudio, Record
-from gateway.core.events import AudioDelta, CallerAudio, CallerSaid, Event, ResponseDone, Spent, StreamStarted, Tick
+from gateway.core.events import (
+    AudioDelta,
+    CallerAudio,
+    CallerSaid,
+    Event,
+    ResponseDone,
+    SpeechStarted,
+    SpeechStopped,
+    Spent,
+    StreamStarted,
+    Tick,
+)
 from gateway.errors import RemoteProtocolError
 from gateway.records.cost import Cost, Transcription, Usage, cost
 from gateway.records.journal import Journal
@@ -81,7 +92,7 @@ class CallBook:
         self._journal = Journal(call_id, log, started_s)
         self._recording: Recording | None = None
         self._usages: list[Usage] = []
-        self._transcribed: list[Transcription] = []
+        self._turns = _Turns(pricing.transcription_model)
         self._summary = Summary()
         self._unpriced = False
 
@@ -99,6 +110,10 @@ class CallBook:
                 return
             case StreamStarted():
                 self._stream_started(now)
+            case SpeechStarted(item_id, start_ms):
+                self._turns.began(item_id, start_ms)
+            case SpeechStopped(item_id, end_ms):
+                self._turns.ended(item_id, end_ms)
             case ResponseDone(usage=usage) | CallerSaid(usage=usage) if usage is not None:
                 self._count(event, usage, now)
         self._journal.add("<", type(event).__name__, asdict(event), now)
@@ -180,16 +195,41 @@ class CallBook:
             if isinstance(event, ResponseDone):
                 self._usages.append(Usage.from_api(usage))
             else:
-                spoken = Transcription.from_api(self._pricing.transcription_model, usage)
-                if spoken is not None:
-                    self._transcribed.append(spoken)
+                self._turns.transcribed(event.item_id, usage)
             self._unpriced = True
         except RemoteProtocolError as broken:
             self._journal.add("=", "usage_refused", {"why": str(broken)}, now)
 
     def _price(self) -> Cost:
         pricing = self._pricing
-        return cost(pricing.model, self._usages, transcription=self._transcribed, price_as=pricing.price_as)
+        return cost(pricing.model, self._usages, transcription=self._turns.done, price_as=pricing.price_as)
+
+
+class _Turns:
+    """The caller's turns as they are billed by the transcription model."""
+
+    KEPT = 64
+    """Turns whose transcript may still come."""
+
+    def __init__(self, model: str) -> None:
+        self.done: list[Transcription] = []
+        self._model = model
+        self._ms: dict[str, tuple[int, int]] = {}
+
+    def began(self, item_id: str, start_ms: int) -> None:
+        self._ms[item_id] = (start_ms, start_ms)
+        while len(self._ms) > self.KEPT:
+            del self._ms[next(iter(self._ms))]
+
+    def ended(self, item_id: str, end_ms: int) -> None:
+        start_ms, _ = self._ms.get(item_id, (end_ms, end_ms))
+        self._ms[item_id] = (start_ms, end_ms)
+
+    def transcribed(self, item_id: str, usage: object) -> None:
+        """Take a transcription's usage. Counted in tokens it has no listed price; the length of the turn has one."""
+        start_ms, end_ms = self._ms.pop(item_id, (0, 0))
+        seconds = Decimal(max(0, end_ms - start_ms)) / 1000
+        self.done.append(Transcription.from_api(self._model, usage) or Transcription(self._model, seconds))
 
 
 def _latency(summary: Summary) -> dict[str, JsonValue]:

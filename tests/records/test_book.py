@@ -1,0 +1,102 @@
+"""What is written about one call."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from gateway.core import commands as cmd
+from gateway.core import events as ev
+from gateway.records.book import CallBook, Pricing, Summary
+from gateway.store import CallRow, StoredCall
+from gateway.store.memory import MemoryStore
+
+AT = datetime(2026, 11, 22, 12, tzinfo=UTC)
+PRICING = Pricing("gpt-realtime-2.1", None, "gpt-transcribe")
+USAGE = {
+    "input_tokens": 10,
+    "input_token_details": {"audio_tokens": 10, "text_tokens": 0},
+    "output_tokens": 100,
+    "output_token_details": {"audio_tokens": 100, "text_tokens": 0},
+}
+
+
+class Written:
+    """A book, and where it is written."""
+
+    def __init__(self, pricing: Pricing = PRICING) -> None:
+        self.store = MemoryStore()
+        self.store.call_offered(CallRow("call_1", "twilio", "CA1", "inbound", "a", "+1", "+2", AT))
+        self.ended: list[Summary] = []
+        self.book = CallBook("call_1", self.store, pricing, 100.0, on_end=self.ended.append)
+
+    @property
+    def record(self) -> StoredCall:
+        return self.store.calls["call_1"]
+
+    def kinds(self) -> list[str]:
+        return [entry.kind for entry in self.store.journals["call_1"]]
+
+
+def test_transcription_counted_in_tokens_is_priced_by_the_length_of_the_turn() -> None:
+    written = Written()
+    written.book.event(ev.SpeechStarted("u1", 1_000), 101.0)
+    written.book.event(ev.SpeechStopped("u1", 61_000), 161.0)
+    written.book.event(ev.CallerSaid("u1", "hello", {"type": "tokens", "total_tokens": 30}), 162.0)
+    written.book.end("caller_hangup", 170.0)
+    assert written.record.cost_usd == Decimal("0.0045")
+
+
+def test_transcription_counted_in_seconds_is_priced_by_them() -> None:
+    written = Written()
+    written.book.event(ev.CallerSaid("u1", "hello", {"type": "duration", "seconds": 120}), 162.0)
+    written.book.end("caller_hangup", 170.0)
+    assert written.record.cost_usd == Decimal("0.0090")
+
+
+def test_what_was_spent_is_told_once_after_each_change() -> None:
+    written = Written()
+    assert written.book.spent() is None
+    written.book.event(ev.ResponseDone("r1", "completed", "", (), USAGE), 101.0)
+    spent = written.book.spent()
+    assert isinstance(spent, ev.Spent) and spent.usd > 0
+    assert written.book.spent() is None
+
+
+def test_a_model_without_a_price_has_no_cost_and_says_why() -> None:
+    written = Written(Pricing("my-own-model"))
+    written.book.event(ev.ResponseDone("r1", "completed", "", (), USAGE), 101.0)
+    assert written.book.spent() is None
+    written.book.end("caller_hangup", 110.0)
+    assert written.record.cost_usd is None
+    assert written.record.usage is not None and "my-own-model" in str(written.record.usage["reason"])
+
+
+def test_usage_that_is_none_is_noted_and_harms_nothing() -> None:
+    written = Written()
+    written.book.event(ev.ResponseDone("r1", "completed", "", (), {"input_tokens": -5}), 101.0)
+    written.book.end("caller_hangup", 110.0)
+    assert "usage_refused" in written.kinds()
+    assert written.record.end_reason == "caller_hangup"
+
+
+def test_latencies_and_barge_ins_are_summed_up() -> None:
+    written = Written()
+    for ms in (900, 700, 800):
+        written.book.command(cmd.Record("turn_latency", {"item_id": "a", "ms": ms}), 101.0)
+    written.book.command(cmd.Record("barge_in", {"item_id": "a", "heard_ms": 5, "received_ms": 9}), 102.0)
+    written.book.end("caller_hangup", 110.0)
+    assert written.record.latency == {"turns_ms": [900, 700, 800], "barge_ins": 1, "p50_ms": 800, "p95_ms": 900}
+    assert written.ended[0].duration_s == 10.0
+
+
+def test_audio_is_counted_and_never_written_into_the_journal() -> None:
+    written = Written()
+    payload = "/////w==" * 40
+    for number in range(60):
+        written.book.event(ev.CallerAudio(payload), 101.0 + number / 50)
+    written.book.command(cmd.PlayAudio("a1", payload, 20.0), 103.0)
+    written.book.command(cmd.Heard("a1", payload, 103.0, 20.0), 103.1)
+    written.book.end("caller_hangup", 110.0)
+    entries = written.store.journals["call_1"]
+    assert [e.data["frames"] for e in entries if e.kind == "CallerAudio"] == [50, 10]
+    assert payload not in str(entries)
+    assert {"PlayAudio", "Heard"} <= set(written.kinds())
