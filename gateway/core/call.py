@@ -146,7 +146,7 @@ class Call:
                 return []
             case ev.LegEnded():
                 asked = self.end_reason if self._timers.is_set(Timer.LEG) else None
-                return self._end(asked or EndReason(event.reason.value), event.detail, now)
+                return self._end(asked or EndReason(event.reason.value), "" if asked else event.detail, now)
 
     def _from_speech(
         self, event: ev.SpeechStarted | ev.SpeechStopped | ev.CallerSaid | ev.AgentSaid, now: float
