@@ -153,11 +153,20 @@ def test_a_model_that_falls_silent_in_the_middle_of_an_answer_is_replaced(tmp_pa
 
 
 def test_a_model_that_does_not_even_hear_the_caller_is_replaced(tmp_path: Path) -> None:
-    """Frozen after the greeting: there is no speech_started that could start a deadline."""
-    says = scenario(greeting_faults=[{"kind": "stall", "deaf": True, "after_ms": 1500, "times": 1}])
-    script = Script([Wait("agent_speaking"), Pause(4), Say(SPEECH), Wait("agent_done", quiet_ms=600), HangUp()])
-    outcome = call_with(tmp_path, script, reason="caller_hangup", says=says, silence_s=13, beside=False)
+    """Frozen between two turns: no speech_started comes that could start a deadline of the call's."""
+    frozen: set[int] = set()
+
+    def freeze(wire: Wire, event: dict[str, Any]) -> list[dict[str, Any]]:
+        silent = wire.number in frozen
+        if event["type"] == "response.done" and wire.number == 0:
+            frozen.add(wire.number)
+        return [] if silent else [event]
+
+    script = Script([Wait("agent_done"), Say(SPEECH), Pause(12), Say(SPEECH), Wait("agent_done"), HangUp()])
+    model = RiggedModel(answers(), freeze)
+    outcome = call_with(tmp_path, script, reason="caller_hangup", model=model, silence_s=13, beside=False)
     assert outcome.kinds("recover") == [{"reason": "model_silent"}]
+    assert [entry.text for entry in outcome.sessions[-1].spoken.values()][-1] == ANSWER
 
 
 def test_an_idle_call_with_a_living_model_goes_on(tmp_path: Path) -> None:
