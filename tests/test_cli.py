@@ -29,6 +29,8 @@ HEAVY = (
     "aiohttp alembic fastapi httpx2 jsonschema_rs openai phonenumbers pydantic rich sqlalchemy structlog twilio "
     "uvicorn websockets yaml"
 ).split()
+
+pytestmark = pytest.mark.e2e
 COMMANDS = [
     "serve",
     "demo",
@@ -206,7 +208,6 @@ async def draining(served: Served, http: httpx2.AsyncClient) -> None:
         await asyncio.sleep(0.02)
 
 
-@pytest.mark.e2e
 def test_serve_answers_for_its_health_and_ends_at_once_without_calls(tmp_path: Path) -> None:
     async def main() -> None:
         async with running(tmp_path) as (served, http):
@@ -222,7 +223,6 @@ def test_serve_answers_for_its_health_and_ends_at_once_without_calls(tmp_path: P
     asyncio.run(main())
 
 
-@pytest.mark.e2e
 def test_a_developers_gateway_is_called_at_the_port_of_its_option(tmp_path: Path) -> None:
     (tmp_path / "agents.yaml").write_text(AGENTS)
     port = free_port()
@@ -244,7 +244,6 @@ def test_a_developers_gateway_is_called_at_the_port_of_its_option(tmp_path: Path
     assert f"ws://127.0.0.1:{port}/twilio/media" in answer.text
 
 
-@pytest.mark.e2e
 def test_the_log_of_a_call_holds_no_number_no_secret_and_no_word_of_it(tmp_path: Path) -> None:
     async def main() -> None:
         async with running(tmp_path, GATEWAY_LOG_LEVEL="DEBUG") as (served, http):
@@ -264,7 +263,6 @@ def test_the_log_of_a_call_holds_no_number_no_secret_and_no_word_of_it(tmp_path:
     asyncio.run(main())
 
 
-@pytest.mark.e2e
 def test_the_first_sigterm_lets_a_call_finish_and_turns_readiness_red(tmp_path: Path) -> None:
     async def main() -> None:
         async with running(tmp_path) as (served, http), asyncio.TaskGroup() as group:
@@ -282,7 +280,6 @@ def test_the_first_sigterm_lets_a_call_finish_and_turns_readiness_red(tmp_path: 
     asyncio.run(main())
 
 
-@pytest.mark.e2e
 def test_the_second_sigterm_stops_a_call_and_its_record_says_so(tmp_path: Path) -> None:
     async def main() -> None:
         async with running(tmp_path) as (served, http), asyncio.TaskGroup() as group:

@@ -11,6 +11,8 @@ from gateway.simulator.clips import Clip
 from gateway.simulator.local.engine import LocalEngine
 from gateway.simulator.local.wer import digits_of, word_errors
 
+pytestmark = pytest.mark.e2e
+
 ENTER, LEAVE = 0.5, 0.35
 
 

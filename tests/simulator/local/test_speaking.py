@@ -8,6 +8,8 @@ from gateway.errors import ConfigError
 from gateway.simulator.local.engine import LocalEngine
 from gateway.simulator.local.wer import digits_of, word_errors
 
+pytestmark = pytest.mark.e2e
+
 REPLIES = [
     "Okay. Order 4 2 7: the status is shipped, and the expected arrival is Tuesday, November 24th.",
     "Okay. Order 9 1 5 3: the status is delivered. What else can I do for you?",
