@@ -18,6 +18,8 @@ from gateway.demo import DemoOptions, run_demo
 from gateway.errors import ConfigError
 from gateway.simulator.local.engine import PACKAGES
 
+pytestmark = pytest.mark.e2e
+
 LONGEST_S = 150
 NO_SPEECH = [name for name in (*PACKAGES, "espeakng_loader") if importlib.util.find_spec(name) is None]
 
@@ -26,7 +28,6 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "gateway", *arguments]
 
 
-@pytest.mark.e2e
 @pytest.mark.skipif(bool(NO_SPEECH), reason="the speech packages are not installed: run `uv sync --group speech`")
 def test_the_demo_works_and_proves_it(tmp_path: Path) -> None:
     demo = subprocess.run(
@@ -53,7 +54,6 @@ def test_the_demo_works_and_proves_it(tmp_path: Path) -> None:
     assert demo.stderr == ""
 
 
-@pytest.mark.e2e
 @pytest.mark.skipif(bool(NO_SPEECH), reason="the speech packages are not installed: run `uv sync --group speech`")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_in_the_middle_ends_everything_soon_and_without_a_traceback(
@@ -82,7 +82,6 @@ def test_a_signal_in_the_middle_ends_everything_soon_and_without_a_traceback(
         assert database.execute("SELECT count(*), count(end_reason) FROM calls").fetchone() == (1, 1)
 
 
-@pytest.mark.e2e
 @pytest.mark.skipif(bool(NO_SPEECH), reason="the speech packages are not installed: run `uv sync --group speech`")
 def test_a_demo_that_takes_too_long_is_ended_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -12,6 +12,8 @@ from tests.faults.calls import SPEECH, scenario
 from tests.faults.ends import voice_token
 from tests.world import Business, World, world
 
+pytestmark = pytest.mark.e2e
+
 QUICK = Script([Wait("agent_speaking"), Pause(0.3), HangUp()])
 
 

@@ -29,6 +29,8 @@ from tests.faults.calls import until
 from tests.faults.ends import SILENCE
 from tests.world import ACCOUNT, AGENTS, NUMBER, PUBLIC, TOKEN
 
+pytestmark = pytest.mark.e2e
+
 SID = "CA" + "7" * 32
 """The only call's."""
 

@@ -23,6 +23,8 @@ from tests.outbound.memory import MemoryAttempts
 from tests.outbound.test_dialler import Carrier, raising
 from tests.outbound.twilio_api import CALL
 
+pytestmark = pytest.mark.e2e
+
 KEY = "key-0123456789abcdef"
 OTHER_KEY = "key-fedcba9876543210"
 BODY: dict[str, object] = {"to": "+14155552671", "agent": "sales"}
