@@ -22,6 +22,8 @@ __all__ = ["CutItem", "Interruption", "Playout"]
 
 PIECE_BYTES = 1440
 """Longest piece that leaves at once: 180 ms; a multiple of 3, so that base64 text can be cut."""
+MAX_TAIL_MS = 600_000.0
+"""Unplayed audio that is kept: ten minutes, as much as Twilio itself would queue; a model that sends more is not heard."""
 KEPT_ITEMS = 64
 """Items whose lengths are remembered; more than one caller can have waiting."""
 KEPT_CUTS = 64
@@ -80,6 +82,7 @@ class Playout:
         self._detached: set[str] = set()
         self._ends_s = 0.0
         self._unmarked_ms = 0.0
+        self._tail_ms = 0.0
         self._marks = 0
 
     @property
@@ -106,12 +109,13 @@ class Playout:
 
     def receive(self, response_id: str, item_id: str, payload: str, now: float) -> list[Command]:
         """Take one delta; late deltas of a silenced response are dropped by its id."""
-        if response_id in self._cut:
+        if response_id in self._cut or self._tail_ms > MAX_TAIL_MS:
             return []
         item = self._item(item_id)
         for text in split_payload(payload, PIECE_BYTES):
             ms = payload_ms(text)
             item.received_ms += ms
+            self._tail_ms += ms
             self._tail.append(_Piece(response_id, item_id, text, ms))
         return self.release(now)
 
@@ -129,6 +133,7 @@ class Playout:
         # Compared as `deadline` is computed: rearranged, rounding could leave a piece behind at its own deadline.
         while self._tail and now >= self._ends_s - self._lead_s:
             piece = self._tail.popleft()
+            self._tail_ms -= piece.ms
             piece.sent_s = now
             piece.begins_s = max(now, self._ends_s)
             self._ends_s = piece.ends_s
@@ -176,6 +181,7 @@ class Playout:
             self.silence(response_id)
         self._sent.clear()
         self._tail.clear()
+        self._tail_ms = 0.0
         self._ends_s = now
         self._unmarked_ms = 0.0
         items = tuple(self._cut_item(item_id) for item_id in unheard)
@@ -205,6 +211,7 @@ class Playout:
         ]
         self._sent.clear()
         self._tail.clear()
+        self._tail_ms = 0.0
         return heard
 
     def heard_ms(self, item_id: str, now: float) -> tuple[float, float]:

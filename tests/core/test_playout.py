@@ -146,3 +146,11 @@ def test_audio_of_a_lost_session_plays_on_but_no_model_is_told_about_it() -> Non
     assert cut.commands[0] == ClearAudio()
     assert all(isinstance(c, ClearAudio | Heard) for c in cut.commands)
     assert payload_ms(speech(20)) == 20
+
+
+def test_a_model_that_talks_for_ever_is_not_kept_for_ever() -> None:
+    playout = Playout(lead_ms=400)
+    for _ in range(200):
+        playout.receive("r", "i", speech(10_000), now=0.0)
+    received = playout.interrupt(now=1.0).items[0].received_ms
+    assert 600_000 <= received <= 620_000
