@@ -23,7 +23,7 @@ __all__ = ["CutItem", "Interruption", "Playout"]
 PIECE_BYTES = 1440
 """Longest piece that leaves at once: 180 ms; a multiple of 3, so that base64 text can be cut."""
 MAX_TAIL_MS = 600_000.0
-"""Unplayed audio that is kept: ten minutes, as much as Twilio itself would queue; a model that sends more is not heard."""
+"""Unplayed audio that is kept: ten minutes, as much as Twilio itself queues; what comes beyond is not heard."""
 KEPT_ITEMS = 64
 """Items whose lengths are remembered; more than one caller can have waiting."""
 KEPT_CUTS = 64
@@ -101,7 +101,7 @@ class Playout:
 
     def left_s(self, now: float) -> float:
         """Return how long everything unheard would still play."""
-        return max(self._ends_s - now, 0.0) + sum(piece.ms for piece in self._tail) / 1000
+        return max(self._ends_s - now, 0.0) + self._tail_ms / 1000
 
     def waiting(self) -> bool:
         """Return whether audio has not left yet."""
