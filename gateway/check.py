@@ -6,8 +6,6 @@ secret or a whole telephone number. A session with the model is opened but no au
 
 import asyncio
 import json
-import os
-import tempfile
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ from gateway.errors import ConfigError, ModelError, ToolError
 from gateway.log import mask_number, redact
 from gateway.realtime.codec import session_update
 from gateway.realtime.connection import dial
+from gateway.records.recording import unwritable
 from gateway.tools.netguard import NetGuard, tls_context
 from gateway.tools.webhook import tool_keys
 from gateway.wire import TextSocket, WireClosed
@@ -135,18 +134,11 @@ async def _recordings(folder: Path) -> str:
 
 
 def _writable(folder: Path) -> str:
-    parent = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    fix = "create the folder and let the gateway's user write to it, or set GATEWAY_RECORDINGS_DIR"
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise _Finding(f"{folder} cannot be written", fix)
-    if parent != folder.absolute():
-        return f"{folder} will be created"
-    try:
-        with tempfile.TemporaryFile(dir=folder) as file:  # tells a full or read-only disk, permissions do not
-            file.write(b"\0" * 4096)
-    except OSError as error:
-        raise _Finding(f"{folder} cannot be written: {error.strerror}", fix) from None
-    return f"{folder} can be written"
+    problem = unwritable(folder)
+    if problem:
+        fix = "create the folder and let the gateway's user write to it, or set GATEWAY_RECORDINGS_DIR"
+        raise _Finding(problem, fix)
+    return f"{folder} can be written" if folder.exists() else f"{folder} will be created"
 
 
 async def _database(url: str) -> str:

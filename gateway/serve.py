@@ -6,11 +6,12 @@ import gc
 import logging
 import socket
 
-from gateway.agents import load_agents
+from gateway.agents import AgentsFile, load_agents
 from gateway.app import create_app
-from gateway.config import load_settings
+from gateway.config import Settings, load_settings
 from gateway.errors import ConfigError
 from gateway.log import configure
+from gateway.records.recording import unwritable
 from gateway.server import server
 from gateway.tools.webhook import secret_problems
 
@@ -26,7 +27,11 @@ def serve(host: str | None, port: int | None) -> None:
     """Serve until told to stop. Raises `ConfigError` before listening when calls could not be answered."""
     settings = load_settings()
     agents = load_agents(settings.agents_file)
-    problems = [*settings.serving_problems(), *secret_problems(agents, settings.webhook_secret)]
+    problems = [
+        *settings.serving_problems(),
+        *secret_problems(agents, settings.webhook_secret),
+        *_recording_problems(settings, agents),
+    ]
     if problems:
         raise ConfigError("\n".join(problems))
     host, port = host or settings.host, port or settings.port
@@ -52,6 +57,13 @@ def migrate() -> None:
     from gateway.store.migrate import upgrade
 
     asyncio.run(upgrade(load_settings().database_url))
+
+
+def _recording_problems(settings: Settings, agents: AgentsFile) -> list[str]:
+    """Return a sentence when an agent records and nothing could be kept: nobody would miss it until it is asked for."""
+    recorded = [agent.name for agent in agents.agents.values() if agent.recording]
+    problem = unwritable(settings.recordings_dir) if recorded else ""
+    return [f"GATEWAY_RECORDINGS_DIR: {problem}, and agent {recorded[0]!r} records its calls"] if problem else []
 
 
 def _listen(host: str, port: int) -> socket.socket:

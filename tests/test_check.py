@@ -129,7 +129,9 @@ def test_a_missing_secret_is_a_failure(folder: Path, monkeypatch: pytest.MonkeyP
 def test_an_unusable_recordings_folder_is_a_failure(folder: Path) -> None:
     (folder / "file").write_text("")
     found = check(settings(recordings_dir=folder / "file" / "wav"))["recordings"]
-    assert not found.ok and found.detail.endswith("cannot be written")
+    assert not found.ok and found.detail.endswith("cannot be written: Not a directory")
+    nowhere = check(settings(recordings_dir=Path("/proc/x")))["recordings"]  # where root may write and nothing can be
+    assert (nowhere.ok, nowhere.detail) == (False, "/proc/x cannot be written: No such file or directory")
     (folder / "there").mkdir()
     assert check(settings(recordings_dir=folder / "there"))["recordings"].detail.endswith("can be written")
 

@@ -111,6 +111,15 @@ def test_missing_secrets_stop_the_start_with_a_sentence_each(tmp_path: Path) -> 
     assert second.startswith("TWILIO_AUTH_TOKEN is not set")
 
 
+def test_a_recording_agent_whose_folder_cannot_be_written_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "agents.yaml").write_text(AGENTS + "    recording: true\n")
+    settings = {"OPENAI_API_KEY": KEY, "TWILIO_AUTH_TOKEN": TOKEN, "GATEWAY_RECORDINGS_DIR": "/proc/x"}
+    assert refused(gateway(tmp_path, "serve", "--port", str(free_port()), **settings)) == (
+        "gateway: GATEWAY_RECORDINGS_DIR: /proc/x cannot be written: No such file or directory, "
+        "and agent 'support' records its calls\n"
+    )
+
+
 def test_a_port_in_use_is_one_line_and_leaves_the_store_alone(tmp_path: Path) -> None:
     (tmp_path / "agents.yaml").write_text(AGENTS)
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -151,8 +151,9 @@ class CallBook:
         summary.reason = reason
         summary.duration_s = now - self._started_s
         summary.usage, summary.cost, summary.cost_usd = priced.usage, priced, priced.total_usd
-        if self._recording is not None:
-            self._recording.close(now)
+        recording = self._recording
+        if recording is not None:
+            recording.close(now)
         self._journal.close()
         self._log.call_ended(
             CallEnd(
@@ -164,7 +165,7 @@ class CallBook:
                 usage=priced.to_json(),
                 cost_usd=priced.total_usd,
                 latency=_latency(summary),
-                recording_path=str(self._recording.path) if self._recording is not None else None,
+                recording_path=str(recording.path) if recording is not None and recording.written else None,
             )
         )
         if self._on_end is not None:

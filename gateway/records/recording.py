@@ -17,12 +17,13 @@ import os
 import stat
 import struct
 import sys
+import tempfile
 from array import array
 from pathlib import Path
 
 from gateway.records.ulaw import mix, to_pcm
 
-__all__ = ["Recording"]
+__all__ = ["Recording", "unwritable"]
 
 log = logging.getLogger(__name__)
 
@@ -34,15 +35,35 @@ LIMIT_S = 6 * 3600.0
 HEADER_BYTES = 44
 FRAME_BYTES = 4
 CALLER, AGENT = 0, 1
+PROBE = bytes(4096)
+
+
+def unwritable(folder: Path) -> str:
+    """Return why recordings cannot be written into `folder`, or nothing; a folder that is missing is made later.
+
+    A file is really written and removed, where the folder is or would be: permissions tell nothing about a full disk,
+    one mounted read-only, or a place like /proc.
+    """
+    try:
+        place = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+        with tempfile.NamedTemporaryFile(dir=place, prefix=".gateway-") as file:
+            file.write(PROBE)
+    except OSError as error:
+        return f"{folder} cannot be written: {error.strerror or type(error).__name__}"
+    return ""
 
 
 class Recording:
-    """Use from one thread. Nothing raises: what cannot be written is not, and `truncated` says so."""
+    """Use from one thread. Nothing raises: what cannot be written is not, and `truncated` says so.
+
+    Where not even the file could be begun `written` is false.
+    """
 
     def __init__(self, path: Path, rate: int = 8000, *, origin_s: float = 0.0) -> None:
         """Create the file, readable by its owner only. Times given later count from `origin_s` on the same clock."""
         self.path = path
         self.truncated = False
+        self.written = False
         self._rate = rate
         self._origin_s = origin_s
         self._tail = _Tail()
@@ -55,6 +76,7 @@ class Recording:
             flags = os.O_CREAT | os.O_TRUNC | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
             self._file = os.open(path, flags, stat.S_IRUSR | stat.S_IWUSR)
             self._flush()
+            self.written = True
         except OSError as error:
             self._stop(error)
 

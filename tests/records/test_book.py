@@ -2,10 +2,12 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 
 from gateway.core import commands as cmd
 from gateway.core import events as ev
 from gateway.records.book import CallBook, Pricing, Summary
+from gateway.records.recording import Recording
 from gateway.store import CallRow, StoredCall
 from gateway.store.memory import MemoryStore
 
@@ -86,6 +88,21 @@ def test_latencies_and_barge_ins_are_summed_up() -> None:
     written.book.end("caller_hangup", 110.0)
     assert written.record.latency == {"turns_ms": [900, 700, 800], "barge_ins": 1, "p50_ms": 800, "p95_ms": 900}
     assert written.ended[0].duration_s == 10.0
+
+
+def test_a_recording_is_in_the_record_only_where_there_is_one(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for folder, path in ((tmp_path, str(tmp_path / "call.wav")), (tmp_path / "file", None)):
+        store = MemoryStore()
+        store.call_offered(CallRow("call_1", "twilio", "CA1", "inbound", "a", "+1", "+2", AT))
+
+        def begin(at_s: float, wav: Path = folder / "call.wav") -> Recording:
+            return Recording(wav, origin_s=at_s)
+
+        book = CallBook("call_1", store, PRICING, 100.0, open_recording=begin)
+        book.event(ev.StreamStarted("MZ1"), 101.0)
+        book.end("caller_hangup", 110.0)
+        assert store.calls["call_1"].recording_path == path
 
 
 def test_audio_is_counted_and_never_written_into_the_journal() -> None:

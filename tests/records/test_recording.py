@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from gateway.records.recording import Recording
+from gateway.records.recording import Recording, unwritable
 from gateway.records.ulaw import to_pcm
 from tests.records.conversation import speechlike, ulaw
 
@@ -197,4 +197,12 @@ def test_an_unwritable_place_is_noticed_and_nothing_is_raised(tmp_path: Path) ->
     recording.agent(0.0, frame(0))
     recording.close(1.0)
     recording.close(1.0)
-    assert recording.truncated
+    assert recording.truncated and not recording.written
+
+
+def test_a_folder_is_tried_without_leaving_anything_in_it(tmp_path: Path) -> None:
+    assert unwritable(tmp_path / "not" / "there" / "yet") == ""
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").write_text("")
+    assert unwritable(tmp_path / "file") == f"{tmp_path / 'file'} cannot be written: Not a directory"
+    assert unwritable(Path("/proc/x")) == "/proc/x cannot be written: No such file or directory"
