@@ -90,7 +90,8 @@ def create_app(
     carrier = _carrier(settings)
     dialler = _dialler(settings, store, carrier) if carrier is not None else None
     gateway = Gateway(settings, agents, store, registry, metrics, invoker, dialler, carrier)
-    app = FastAPI(title="Voice agent gateway", lifespan=_lifespan, docs_url=None, redoc_url=None)
+    # No pages about itself, and no redirect for a trailing slash: it would lose the POST that Twilio signed.
+    app = FastAPI(lifespan=_lifespan, redirect_slashes=False, openapi_url=None)
     app.state.gateway = gateway
     app.include_router(twilio_router(_door(settings, gateway, maker)))
     if dialler is not None:

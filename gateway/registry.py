@@ -39,6 +39,8 @@ class _Offered:
     token_until: float
     again: int
     claimed: bool = False
+    reported: bool = False
+    """The carrier has said that the call is over."""
 
 
 class Registry:
@@ -51,6 +53,7 @@ class Registry:
         self._offered: dict[str, _Offered] = {}
         self._tokens: dict[str, str] = {}
         self._ended: OrderedDict[str, Ended] = OrderedDict()
+        self._owed: set[str] = set()
         self._group: asyncio.TaskGroup | None = None
         self._stopping = asyncio.Event()
         self._left = asyncio.Event()
@@ -64,6 +67,11 @@ class Registry:
     @property
     def full(self) -> bool:
         return self.live >= self._max_calls
+
+    @property
+    def owed(self) -> bool:
+        """Whether a carrier has still to report the end of a call whose stream is over: it may ask what to do next."""
+        return bool(self._owed)
 
     def sessions(self) -> list[CallSession]:
         return [offered.session for offered in self._offered.values()]
@@ -116,8 +124,10 @@ class Registry:
 
     def hung_up(self, carrier_call_id: str) -> None:
         """See `Switchboard.hung_up`."""
+        self._owed.discard(carrier_call_id)
         offered, ended = self._offered.get(carrier_call_id), self._ended.get(carrier_call_id)
         if offered is not None:
+            offered.reported = True
             offered.session.feed(LegEnded(LegEnd.CALLER_HANGUP, "the carrier reports the end"))
         if ended is not None and ended.reason in RESUMABLE:
             self._ended[carrier_call_id] = replace(ended, reason=EndReason.CALLER_HANGUP)
@@ -160,8 +170,11 @@ class Registry:
         reason = session.call.end_reason or EndReason.STOPPED
         self._ended[carrier_call_id] = Ended(session.offer.agent, reason, offered.again)
         self._ended.move_to_end(carrier_call_id)
+        if offered.claimed and not offered.reported:
+            self._owed.add(carrier_call_id)
         while len(self._ended) > KEPT_ENDED:
-            self._ended.popitem(last=False)
+            forgotten, _ = self._ended.popitem(last=False)
+            self._owed.discard(forgotten)
 
 
 def _new_call_id() -> str:

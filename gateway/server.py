@@ -18,6 +18,8 @@ __all__ = ["DrainingServer", "server"]
 logger = logging.getLogger(__name__)
 
 MAX_WS_BYTES = 64 * 1024
+LINGER_S = 5.0
+"""After the last call: how long the carrier may take to ask for its next instruction and to report the end."""
 HAND_OVER_S = 10.0
 """After the drain's deadline: how long handed-over calls may take to leave."""
 STOP_S = 3.0
@@ -34,6 +36,7 @@ class DrainingServer(uvicorn.Server):
         self._stop_by: float | None = None
         self._told = False
         self._handed_over = False
+        self._empty_since: float | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """First signal: drain. Second: stop, ending what is left. Third: do not wait for that either.
@@ -60,7 +63,10 @@ class DrainingServer(uvicorn.Server):
             self._told = True
             logger.info("draining: no new calls, %s live ones may go on for %.0f s", registry.live, deadline - now)
         if not registry.live:
-            return True
+            # The carrier may still ask what to tell the last caller, and report the end.
+            self._empty_since = self._empty_since or now
+            return not registry.owed or now >= self._empty_since + LINGER_S
+        self._empty_since = None
         if now < deadline:
             return False
         if not self._handed_over:
@@ -71,8 +77,9 @@ class DrainingServer(uvicorn.Server):
 
     def _stopped(self, deadline: float) -> bool:
         """End every call in its own words: uvicorn's shutdown would close the sockets under them, as if lost."""
-        self._gateway.registry.stop()
-        return not self._gateway.registry.live or time.monotonic() >= deadline
+        registry = self._gateway.registry
+        registry.stop()
+        return not (registry.live or registry.owed) or time.monotonic() >= deadline
 
 
 def server(app: object, gateway: Gateway, *, host: str, port: int) -> DrainingServer:

@@ -13,6 +13,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
+from importlib.resources import files
 from types import MappingProxyType
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -111,7 +113,8 @@ def check(number: str, policy: DialPolicy, now: datetime, zone: str | None = Non
     """Return the number's facts if it may be called at `now`; raises `PolicyError` naming one rule.
 
     Rules in this order: format (length), emergency, short, premium (no country), format, premium, country,
-    unknown_zone, window. `zone` is the callee's IANA zone when it is known, which outranks the guess by prefix.
+    unknown_zone, window. `zone` is the callee's IANA zone when it is known: within the number's country it
+    outranks the guess by prefix, abroad the call must be allowed at home too.
     Check again after every wait: an answer is good only for its instant.
     """
     if now.tzinfo is None:
@@ -123,7 +126,7 @@ def check(number: str, policy: DialPolicy, now: datetime, zone: str | None = Non
     region = _refuse_costly(parsed)
     if region not in policy.countries:
         raise PolicyError(f"{mask(number)}: calls to {region} are not on the list of allowed countries", rule="country")
-    zones = _zones(parsed, zone)
+    zones = _zones(parsed, region, zone)
     _refuse_outside_window(zones, policy.window_of(region), policy.days, now)
     return Allowed(number, region, zones)
 
@@ -181,14 +184,25 @@ def _refuse_costly(parsed: PhoneNumber) -> str:
     return phonenumbers.region_code_for_number(parsed) or "unknown"
 
 
-def _zones(parsed: PhoneNumber, given: str | None) -> tuple[str, ...]:
+def _zones(parsed: PhoneNumber, region: str, given: str | None) -> tuple[str, ...]:
+    """Return the zones in all of which the call must be allowed."""
+    guessed = tuple(timezone.time_zones_for_number(parsed))
+    known = bool(guessed) and "Etc/Unknown" not in guessed
     if given is not None:
         _place(given)
-        return (given,)
-    guessed = tuple(timezone.time_zones_for_number(parsed))
-    if not guessed or "Etc/Unknown" in guessed:
+        at_home = given in guessed or given in _zones_of_region(region)
+        # A zone abroad is where the callee travels, or a mistake that rings at night: home must allow the call too.
+        return (given,) if at_home or not known else (given, *guessed)
+    if not known:
         raise PolicyError("the callee's time zone is not known: give it with the request", rule="unknown_zone")
     return guessed
+
+
+@cache
+def _zones_of_region(region: str) -> frozenset[str]:
+    """Return the zones of a country (IANA tz database, zone.tab)."""
+    lines = files("tzdata").joinpath("zoneinfo", "zone.tab").read_text(encoding="utf-8").splitlines()
+    return frozenset(line.split("\t")[2] for line in lines if line.startswith(f"{region}\t"))
 
 
 def _place(zone: str) -> ZoneInfo:

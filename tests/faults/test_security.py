@@ -1,7 +1,7 @@
 """Who may come in: nothing happens for anybody whose signature is not Twilio's, and nothing happens twice."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import httpx2
@@ -216,3 +216,16 @@ def test_no_number_and_no_token_is_logged(tmp_path: Path, caplog: pytest.LogCapt
         assert token not in caplog.text and "+1415" not in caplog.text
 
     with_world(tmp_path, test)
+
+
+def test_a_webhook_whose_body_does_not_come_is_given_up(tmp_path: Path) -> None:
+    async def never() -> AsyncIterator[bytes]:
+        yield b"CallSid="
+        await asyncio.Event().wait()
+
+    async def main(w: World, _: RiggedModel) -> None:
+        began = asyncio.get_running_loop().time()
+        assert (await w.http.post(f"{PUBLIC}/twilio/voice", content=never())).status_code == 403
+        assert asyncio.get_running_loop().time() - began < 6
+
+    with_world(tmp_path, main)

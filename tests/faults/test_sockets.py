@@ -128,6 +128,22 @@ def test_an_unsigned_upgrade_is_answered_with_403(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_a_client_that_leaves_in_the_middle_of_a_webhook_writes_nothing_into_the_log(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with gate(tmp_path) as g:
+            _, writer = await asyncio.open_connection("127.0.0.1", g.port)
+            writer.write(b"POST /twilio/voice HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc")
+            await writer.drain()
+            writer.close()
+            await writer.wait_closed()
+            reader, other = await asyncio.open_connection("127.0.0.1", g.port)
+            other.write(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert b"200" in await reader.readline()
+            other.close()
+
+    asyncio.run(main())
+
+
 def test_a_carrier_that_vanishes_ends_its_call(tmp_path: Path) -> None:
     async def main() -> None:
         async with gate(tmp_path) as g:

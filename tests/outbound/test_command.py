@@ -16,11 +16,12 @@ from gateway.simulator.asgi import connect_websocket
 from gateway.simulator.carrier import Callee, HangUp, Script, TwilioNetwork, TwilioRest, Wait
 from gateway.simulator.model import ModelServer, ScriptedEngine
 from tests.gateway_process import clean_environment
-from tests.outbound.test_placed_call import FROM, KEY, TO, TOKEN, listen, listening, zone_where_it_is_day
+from tests.outbound.test_placed_call import COUNTRIES, FROM, KEY, TOKEN, callee_where_it_is_day, listen, listening
 from tests.outbound.twilio_api import ACCOUNT
 
 pytestmark = pytest.mark.e2e
 LIMIT_S = 60
+TO, ZONE = callee_where_it_is_day()
 LISTENS = Callee(ring_s=0.1, script=Script([Wait("agent_done", 30.0), HangUp()]))
 
 
@@ -44,7 +45,7 @@ async def place(
             twilio_auth_token=SecretStr(TOKEN),
             twilio_api_url=their_url,
             api_keys=(SecretStr(KEY),),
-            dial_countries=frozenset({"US"}),
+            dial_countries=frozenset(COUNTRIES.split(",")),
             database_url=f"sqlite:///{folder}/gateway.db",
         )
         network = TwilioNetwork(ACCOUNT, TOKEN, http, connect_websocket, seed=1, allow_loopback_ws=True)
@@ -52,7 +53,7 @@ async def place(
         async with listening(simulated, theirs), listening(create_app(settings, agents), ours):
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "gateway", "call", to, "--agent", "sales", "--url", our_url),
-                *("--zone", zone_where_it_is_day(), *arguments),
+                *("--zone", ZONE, *arguments),
                 cwd=folder,
                 env=clean_environment(folder, GATEWAY_API_KEYS=key),
                 stdout=asyncio.subprocess.PIPE,

@@ -29,13 +29,23 @@ pytestmark = pytest.mark.e2e
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 KEY = "key-0123456789abcdef"
-TO, FROM = "+14155552671", "+14155550100"
+FROM = "+14155550100"
 
 
-def zone_where_it_is_day() -> str:
-    """The gateway keeps calling hours by the real clock, so the callee lives where they are now."""
-    zones = ("Europe/London", "Asia/Kolkata", "Asia/Tokyo", "Pacific/Auckland", "Pacific/Honolulu", "America/New_York")
-    return next(zone for zone in zones if 10 <= datetime.now(ZoneInfo(zone)).hour < 18)
+CALLEES = {
+    "Europe/London": "+442071838750",
+    "Asia/Kolkata": "+912266778899",
+    "Asia/Tokyo": "+81332103456",
+    "Pacific/Auckland": "+6493018000",
+    "Pacific/Honolulu": "+18089234567",
+    "America/New_York": "+12127365000",
+}
+COUNTRIES = "GB,IN,JP,NZ,US"
+
+
+def callee_where_it_is_day() -> tuple[str, str]:
+    """Return a number and its zone: the gateway keeps calling hours by the real clock."""
+    return next((CALLEES[zone], zone) for zone in CALLEES if 10 <= datetime.now(ZoneInfo(zone)).hour < 18)
 
 
 @asynccontextmanager
@@ -66,7 +76,7 @@ async def state_after(
         twilio_auth_token=SecretStr(TOKEN),
         twilio_api_url=their_url,
         api_keys=(SecretStr(KEY),),
-        dial_countries=frozenset({"US"}),
+        dial_countries=frozenset(COUNTRIES.split(",")),
         database_url=f"sqlite+aiosqlite:///{folder}/gateway.db",
     )
     agents = AgentsFile.model_validate(
@@ -77,11 +87,12 @@ async def state_after(
         network = TwilioNetwork(ACCOUNT, TOKEN, http, connect_websocket, faults=faults, seed=1, allow_loopback_ws=True)
         simulated = TwilioRest(network, lambda number: callee).app
         async with listening(simulated, theirs), listening(create_app(settings, agents), ours):
-            body = {"to": TO, "agent": "sales", "zone": zone_where_it_is_day()}
+            to, zone = callee_where_it_is_day()
+            body = {"to": to, "agent": "sales", "zone": zone}
             placed = await http.post(f"{our_url}/v1/calls", json=body, headers=headers)
             assert placed.status_code == 202, placed.text
             (call,) = network.calls.values()
-            assert (call.facts.to, call.facts.from_, call.facts.call_sid) == (TO, FROM, placed.json()["call_sid"])
+            assert (call.facts.to, call.facts.from_, call.facts.call_sid) == (to, FROM, placed.json()["call_sid"])
             states = [placed.json()["state"]]
             async with asyncio.timeout(10):
                 while states[-1] in ("placed", "initiated", "ringing", "in-progress"):

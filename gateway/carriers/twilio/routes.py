@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Request, Response, WebSocket
 from starlette.datastructures import MultiDict
+from starlette.requests import ClientDisconnect
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from gateway.carriers.base import RESUMABLE, CallOffer, Draining, Full, Over, Switchboard, TokenRefused
@@ -30,6 +31,8 @@ __all__ = ["Fallback", "Reports", "TwilioDoor", "router"]
 logger = logging.getLogger(__name__)
 
 MAX_BODY = 64 * 1024
+BODY_S = 5.0
+"""Longest time for a webhook's body to arrive."""
 START_S = 5.0
 """From the accepted socket to a valid `start`."""
 MAX_UNSTARTED = 200
@@ -38,7 +41,7 @@ MOST_AGAIN = 3
 """How often one call may be offered again after its stream broke."""
 TERMINAL = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
 SPOKEN_END = frozenset(
-    {EndReason.CALLER_HANGUP, EndReason.AGENT_HANGUP, EndReason.DURATION_LIMIT, EndReason.COST_LIMIT, EndReason.STOPPED}
+    {EndReason.CALLER_HANGUP, EndReason.AGENT_HANGUP, EndReason.DURATION_LIMIT, EndReason.COST_LIMIT}
 )
 """Ends after which the caller has nothing more to hear."""
 
@@ -95,14 +98,14 @@ def router(door: TwilioDoor) -> APIRouter:
     @routes.post("/after")
     async def after(request: Request) -> Response:
         form = await _signed_form(request, door)
-        return _refused() if form is None else _xml(_after(door, form, _again(request)))
+        return _refused() if form is None else _xml(_after(door, form, request))
 
     @routes.post("/status")
     async def status(request: Request) -> Response:
         form = await _signed_form(request, door)
         if form is None:
             return _refused()
-        await _status(door, form, request.query_params.get("attempt", ""))
+        await _status(door, form, _attempt_id(request))
         return Response(status_code=204)
 
     @routes.post("/stream-status")
@@ -127,10 +130,14 @@ def router(door: TwilioDoor) -> APIRouter:
 async def _signed_form(request: Request, door: TwilioDoor) -> MultiDict | None:
     """Return the form of a request that is Twilio's; None for any other."""
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            return None
+    try:
+        async with asyncio.timeout(BODY_S):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BODY:
+                    return None
+    except (ClientDisconnect, TimeoutError):
+        return None
     try:
         pairs = parse_qsl(body.decode(), keep_blank_values=True, strict_parsing=False, max_num_fields=200)
     except ValueError:
@@ -156,8 +163,12 @@ def _again(request: Request) -> int:
     return int(text) if text in ("0", "1", "2", "3") else MOST_AGAIN
 
 
+def _attempt_id(request: Request) -> str:
+    return request.query_params.get("attempt", "")[:64]
+
+
 async def _voice(door: TwilioDoor, form: MultiDict, request: Request) -> str:
-    again, attempt_id = _again(request), request.query_params.get("attempt", "")[:64]
+    again, attempt_id = _again(request), _attempt_id(request)
     carrier_call_id = str(form["CallSid"])
     agent = await door.reports.attempt_agent(attempt_id, carrier_call_id) if attempt_id else ""
     if agent is None:
@@ -189,16 +200,18 @@ async def _voice(door: TwilioDoor, form: MultiDict, request: Request) -> str:
         logger.warning("refused a call: %s", refused)
         return verbs.not_in_service()
     door.reports.call_state(carrier_call_id, str(form.get("CallStatus", "ringing")))
-    return verbs.stream(door.public_url, door.stream_url, token, again)
+    return verbs.stream(door.public_url, door.stream_url, token, again, attempt_id)
 
 
-def _after(door: TwilioDoor, form: MultiDict, again: int) -> str:
+def _after(door: TwilioDoor, form: MultiDict, request: Request) -> str:
     """The stream is over. Whatever happened, the caller is not left in silence."""
+    again, attempt_id = _again(request), _attempt_id(request)
     ended = door.calls.outcome(str(form["CallSid"]))
     if ended is not None and ended.reason in SPOKEN_END:
         return verbs.hang_up()
     if (ended is None or ended.reason in RESUMABLE) and again < MOST_AGAIN:
-        return verbs.try_again(door.public_url, again + 1)
+        # At once the first time; then slower, so that a short trouble in between does not use up every try.
+        return verbs.try_again(door.public_url, again + 1, pause_s=again, attempt_id=attempt_id)
     return _apology(door, ended.agent if ended is not None else "", str(form.get("To", "")))
 
 
@@ -213,7 +226,7 @@ async def _status(door: TwilioDoor, form: MultiDict, attempt_id: str) -> None:
     sequence = int(number) if number.isascii() and number.isdigit() and len(number) < 10 else None
     door.reports.call_state(carrier_call_id, state, sequence)
     if attempt_id:
-        await door.reports.attempt_state(attempt_id[:64], carrier_call_id, state, sequence)
+        await door.reports.attempt_state(attempt_id, carrier_call_id, state, sequence)
     if state in TERMINAL:
         door.calls.hung_up(carrier_call_id)
 

@@ -10,7 +10,7 @@ DEFAULT_APOLOGY = "We are sorry, we have a technical problem. Please call again 
 DIAL_S = 25
 
 
-def stream(origin: str, stream_url: str, token: str, again: int) -> str:
+def stream(origin: str, stream_url: str, token: str, again: int, attempt_id: str = "") -> str:
     """Connect the call to our media socket. When the stream is over, by whatever cause, `/twilio/after` is asked.
 
     The token goes as `<Parameter>`: a stream URL may carry no query (error 31920).
@@ -20,7 +20,7 @@ def stream(origin: str, stream_url: str, token: str, again: int) -> str:
     media = connect.stream(url=stream_url, status_callback=f"{origin}/twilio/stream-status")
     media.parameter(name="token", value=token)
     response.append(connect)
-    response.redirect(f"{origin}/twilio/after?{urlencode({'again': again})}", method="POST")
+    response.redirect(f"{origin}/twilio/after?{_query(again, attempt_id)}", method="POST")
     return str(response)
 
 
@@ -45,8 +45,7 @@ def try_again(origin: str, again: int, pause_s: int = 0, attempt_id: str = "") -
     response = VoiceResponse()
     if pause_s:
         response.pause(length=pause_s)
-    query = {"again": again} | ({"attempt": attempt_id} if attempt_id else {})
-    response.redirect(f"{origin}/twilio/voice?{urlencode(query)}", method="POST")
+    response.redirect(f"{origin}/twilio/voice?{_query(again, attempt_id)}", method="POST")
     return str(response)
 
 
@@ -60,3 +59,7 @@ def not_in_service() -> str:
     response = VoiceResponse()
     response.reject(reason="rejected")
     return str(response)
+
+
+def _query(again: int, attempt_id: str) -> str:
+    return urlencode({"again": again} | ({"attempt": attempt_id} if attempt_id else {}))
