@@ -11,12 +11,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
 from gateway.agents import AgentsFile
 from gateway.calls import CallMaker
+from gateway.carriers.base import CallOffer
 from gateway.carriers.twilio.rest import TwilioRest
 from gateway.carriers.twilio.routes import TwilioDoor
 from gateway.carriers.twilio.routes import router as twilio_router
@@ -30,7 +32,8 @@ from gateway.outbound.policy import DialPolicy
 from gateway.outbound.routes import hash_key
 from gateway.outbound.routes import router as outbound_router
 from gateway.realtime.connection import Dial, dial
-from gateway.registry import Registry
+from gateway.registry import Registry, new_call_id
+from gateway.store import CallEnd, CallRow
 from gateway.store.ports import CallStore
 from gateway.tools.netguard import NetGuard
 from gateway.tools.webhook import WebhookInvoker
@@ -56,6 +59,26 @@ class Gateway:
     def call_state(self, carrier_call_id: str, state: str, sequence: int | None = None) -> None:
         """Record the carrier's word about a call."""
         self.store.call_state(carrier_call_id, state, sequence)
+
+    def call_refused(self, offer: CallOffer, why: str) -> None:
+        """Leave a record of a call that was turned away, so that nobody's call is without one."""
+        now, call_id = datetime.now(UTC), new_call_id()
+        direction: Literal["inbound", "outbound"] = "outbound" if offer.direction == "outbound" else "inbound"
+        self.store.call_offered(
+            CallRow(
+                call_id=call_id,
+                carrier=offer.carrier,
+                carrier_call_id=offer.carrier_call_id,
+                direction=direction,
+                agent=offer.agent,
+                from_number=offer.from_number,
+                to_number=offer.to_number,
+                offered_at=now,
+                agents_hash=self.agents.content_hash,
+            )
+        )
+        self.store.call_ended(CallEnd(call_id, now, f"refused_{why}", 0))
+        self.metrics.call_refused(direction, why)
 
     async def attempt_state(self, attempt_id: str, carrier_call_id: str, state: str, sequence: int | None) -> None:
         """Record the carrier's word about a call that we placed."""

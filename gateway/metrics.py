@@ -55,6 +55,9 @@ class Metrics:
         if summary.cost_usd is not None:
             self._cost.inc(float(summary.cost_usd))
 
+    def call_refused(self, direction: str, why: str) -> None:
+        self._calls.labels(direction, f"refused_{why}").inc()
+
     def tool_answered(self, result: ToolResult) -> None:
         self._tools.labels("ok" if result.ok else "error").observe(result.elapsed_ms / 1000)
 

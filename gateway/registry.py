@@ -19,7 +19,7 @@ from gateway.core.commands import EndReason
 from gateway.core.events import DrainAsked, LegEnd, LegEnded, StopAsked
 from gateway.session import CallSession
 
-__all__ = ["Registry", "SessionFactory"]
+__all__ = ["Registry", "SessionFactory", "new_call_id"]
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class Registry:
     def __init__(self, max_calls: int, make_session: SessionFactory | None = None) -> None:
         self.make_session = make_session
         """Set once, before calls are offered."""
-        self._max_calls = max_calls
+        self.max_calls = max_calls
         self._offered: dict[str, _Offered] = {}
         self._tokens: dict[str, str] = {}
         self._ended: OrderedDict[str, Ended] = OrderedDict()
@@ -66,7 +66,7 @@ class Registry:
 
     @property
     def full(self) -> bool:
-        return self.live >= self._max_calls
+        return self.live >= self.max_calls
 
     @property
     def owed(self) -> bool:
@@ -89,9 +89,9 @@ class Registry:
         if self.draining:
             raise Draining("this node takes no new calls")
         if self.full:
-            raise Full(f"all {self._max_calls} places are taken")
+            raise Full(f"all {self.max_calls} places are taken")
         assert self._group is not None and self.make_session is not None, "the registry must run first"
-        session = self.make_session(_new_call_id(), offer)
+        session = self.make_session(new_call_id(), offer)
         token = secrets.token_urlsafe(32)
         until = asyncio.get_running_loop().time() + TOKEN_S
         self._offered[offer.carrier_call_id] = offered = _Offered(session, token, until, again)
@@ -177,7 +177,8 @@ class Registry:
             self._owed.discard(forgotten)
 
 
-def _new_call_id() -> str:
+def new_call_id() -> str:
+    """Return an id for a telephone call; random, so that nobody guesses another's."""
     return "call_" + secrets.token_hex(10)
 
 

@@ -7,7 +7,7 @@ import pytest
 from gateway.simulator.carrier import BargeIn, HangUp, LineModel, Pause, Say, Script, Wait, heard_prefix_ms, tone
 from gateway.simulator.model import ModelOptions, Scenario
 from tests.clock import run
-from tests.world import AGENTS, world
+from tests.world import AGENTS, NUMBER, world
 
 ORDER = Scenario.model_validate(
     {
@@ -105,5 +105,28 @@ def test_a_call_outlives_the_hour_of_a_session(tmp_path: Path) -> None:
             assert len(w.model.sessions) == 2
             assert len(w.kinds("turn_latency")) >= 128
             assert report.media.underruns == 0
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("to", "max_calls", "drains", "reason"),
+    [
+        ("+14155550177", 10, False, "refused_no_agent"),
+        (NUMBER, 0, False, "refused_full"),
+        (NUMBER, 10, True, "refused_draining"),
+    ],
+)
+def test_a_call_that_is_turned_away_leaves_a_record_too(
+    tmp_path: Path, to: str, max_calls: int, drains: bool, reason: str
+) -> None:
+    async def main() -> None:
+        async with world(tmp_path) as w:
+            w.gateway.registry.max_calls = max_calls
+            if drains:
+                w.gateway.registry.drain()
+            await w.call(Script(), to=to)
+            assert w.record.end_reason == reason
+            assert not w.model.sessions
 
     run(main())

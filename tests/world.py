@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx2
@@ -93,15 +94,13 @@ class World:
     http: httpx2.AsyncClient
 
     async def call(self, script: Script, **more: object) -> CallReport:
-        plan = CallPlan(
-            to=NUMBER,
-            from_=CALLER,
-            voice_url=f"{PUBLIC}/twilio/voice",
-            status_callback=f"{PUBLIC}/twilio/status",
-            script=script,
-            **more,  # type: ignore[arg-type]  # a test's own choice of plan fields
-        )
-        return await self.network.call(plan)
+        fields: dict[str, Any] = {
+            "to": NUMBER,
+            "from_": CALLER,
+            "voice_url": f"{PUBLIC}/twilio/voice",
+            "status_callback": f"{PUBLIC}/twilio/status",
+        }
+        return await self.network.call(CallPlan(script=script, **(fields | more)))
 
     async def settled(self) -> None:
         """Wait until no call lives."""

@@ -62,6 +62,9 @@ class Reports(Protocol):
     def call_state(self, carrier_call_id: str, state: str, sequence: int | None = None) -> None:
         """Record the carrier's state of a call; it only moves forward."""
 
+    def call_refused(self, offer: CallOffer, why: str) -> None:
+        """Record a call that was turned away."""
+
     async def attempt_state(self, attempt_id: str, carrier_call_id: str, state: str, sequence: int | None) -> None:
         """Record the carrier's state of an outbound attempt."""
 
@@ -191,13 +194,16 @@ async def _voice(door: TwilioDoor, form: MultiDict, request: Request) -> str:
         return verbs.hang_up()
     except Draining:
         if again >= MOST_AGAIN:
+            door.reports.call_refused(offer, "draining")
             return _apology(door, offer.agent, offer.to_number)
         return verbs.try_again(door.public_url, again + 1, pause_s=2, attempt_id=attempt_id)
     except Full:
         logger.warning("refused a call: no place left")
+        door.reports.call_refused(offer, "full")
         return verbs.busy()
     except GatewayError as refused:
         logger.warning("refused a call: %s", refused)
+        door.reports.call_refused(offer, "no_agent")
         return verbs.not_in_service()
     door.reports.call_state(carrier_call_id, str(form.get("CallStatus", "ringing")))
     return verbs.stream(door.public_url, door.stream_url, token, again, attempt_id)
