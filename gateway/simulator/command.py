@@ -1,6 +1,7 @@
 """`gateway simulate model` and `gateway simulate call`."""
 
 import asyncio
+import io
 import json
 import signal
 import sys
@@ -9,6 +10,7 @@ import wave
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import IO
 from urllib.parse import urlsplit
 
 import httpx2
@@ -57,14 +59,18 @@ def place_call(
     settings = load_settings()
     folder = clips or Path(str(default_clips.__file__)).parent
     what = load_script(script, folder) if script is not None else parse_script(DEFAULT_SCRIPT, folder)
-    report = asyncio.run(_call(settings, voice_url, what, to))
-    figures = {**report.figures(), "latency": _latency(report, out)}
-    if out is not None:
-        figures["recording"] = str(out)
-    if as_json:
-        sys.stdout.write(json.dumps(figures, indent=2) + "\n")
-    else:
-        _print_report(report, figures)
+    origin, plan = _plan(settings, voice_url, what, to)
+    with _opened(out) as file:
+        report = asyncio.run(_call(settings, origin, plan))
+        wav = _wav(report)
+        figures = {**report.figures(), "latency": _latency(wav) if report.duration_s else None}
+        if out is not None:
+            figures["recording"] = str(out)
+        if as_json:
+            sys.stdout.write(json.dumps(figures, indent=2) + "\n")
+        else:
+            _print_report(report, figures)
+        _keep(wav, file, out)
     return 0 if report.outcome == "completed" and report.script_error is None and report.media.heard else 1
 
 
@@ -120,13 +126,13 @@ def _announce(url: str, *, as_json: bool) -> None:
 # --- the call -------------------------------------------------------------------------------------
 
 
-async def _call(settings: Settings, voice_url: str, script: Script, to: str) -> CallReport:
+def _plan(settings: Settings, voice_url: str, script: Script, to: str) -> tuple[str, CallPlan]:
+    """Return where the gateway really listens, and the call."""
     real = urlsplit(voice_url)
     if real.scheme not in ("http", "https") or not real.netloc:
         raise ConfigError("--voice-url must be a URL such as http://127.0.0.1:8080/twilio/voice")
     if settings.twilio_auth_token is None and not settings.allow_unsigned:
         raise ConfigError("TWILIO_AUTH_TOKEN is not set: the gateway would refuse the unsigned call")
-    token = settings.twilio_auth_token.get_secret_value() if settings.twilio_auth_token is not None else "unsigned"
     query = f"?{real.query}" if real.query else ""
     plan = CallPlan(
         to=to,
@@ -136,32 +142,55 @@ async def _call(settings: Settings, voice_url: str, script: Script, to: str) -> 
         status_callback=f"{settings.public_url}/twilio/status",
         script=script,
     )
+    return f"{real.scheme}://{real.netloc}", plan
+
+
+async def _call(settings: Settings, origin: str, plan: CallPlan) -> CallReport:
+    token = settings.twilio_auth_token.get_secret_value() if settings.twilio_auth_token is not None else "unsigned"
     async with httpx2.AsyncClient(trust_env=False) as http:
         network = TwilioNetwork(
             settings.twilio_account_sid or NO_ACCOUNT,
             token,
             http,
             connect_websocket,
-            route={settings.public_url: f"{real.scheme}://{real.netloc}"},
+            route={settings.public_url: origin},
             allow_loopback_ws=settings.development,
         )
         return await network.call(plan)
 
 
-def _latency(report: CallReport, out: Path | None) -> dict[str, object] | None:
-    """Write both sides as a WAV of 16 bit, which `gateway v2v` reads, and measure it."""
-    if not report.duration_s:
-        return None
+def _opened(out: Path | None) -> IO[bytes]:
+    """Open the file of a call before the call: where it cannot be written nobody need wait to hear so."""
+    try:
+        return out.open("wb", buffering=0) if out is not None else io.BytesIO()
+    except OSError as error:
+        raise ConfigError(f"{out} cannot be written: {error.strerror}") from None
+
+
+def _keep(wav: bytes, file: IO[bytes], out: Path | None) -> None:
+    try:
+        whole = file.write(wav) == len(wav)
+    except OSError as error:
+        raise ConfigError(f"{out} cannot be written: {error.strerror}") from None
+    if not whole:
+        raise ConfigError(f"{out} could be written in part only: the disk is full")
+
+
+def _wav(report: CallReport) -> bytes:
+    """Return both sides as a WAV of 16 bit, which `gateway v2v` reads."""
+    memory = io.BytesIO()
+    with wave.open(memory, "wb") as file:
+        file.setnchannels(2)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes(to_pcm(report.two_channels()))
+    return memory.getvalue()
+
+
+def _latency(wav: bytes) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as folder:
-        path = out or Path(folder) / "call.wav"
-        try:
-            with wave.open(str(path), "wb") as file:
-                file.setnchannels(2)
-                file.setsampwidth(2)
-                file.setframerate(8000)
-                file.writeframes(to_pcm(report.two_channels()))
-        except OSError as error:
-            raise ConfigError(f"{path} cannot be written: {error.strerror}") from None
+        path = Path(folder) / "call.wav"
+        path.write_bytes(wav)
         return dict(measure(path).to_json())
 
 

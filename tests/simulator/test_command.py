@@ -125,6 +125,14 @@ def test_a_call_signed_with_another_token_fails(tmp_path: Path) -> None:
     assert {warning[1] for warning in json.loads(out)["warnings"]} == {"11200"}
 
 
+@pytest.mark.parametrize("place", ["nope/x.wav", "."])
+def test_a_call_whose_sound_cannot_be_kept_is_not_placed(tmp_path: Path, place: str) -> None:
+    code, out, err = asyncio.run(called(tmp_path, "--out", place))
+    assert (code, out) == (2, b"")
+    assert err.startswith(f"gateway: {place} cannot be written: ".encode()) and err.count(b"\n") == 1
+    assert not list(tmp_path.rglob("*.wav"))
+
+
 def test_a_call_to_nobody_fails_with_the_networks_word(tmp_path: Path) -> None:
     async def main() -> None:
         url = f"http://127.0.0.1:{free_port()}/twilio/voice"
