@@ -161,9 +161,10 @@ def simulate_model(
 
 @simulate_app.command("call")
 def simulate_call(
-    voice_url: Annotated[str, typer.Option(help="Where the gateway really listens.")] = (
-        "http://127.0.0.1:8080/twilio/voice"
-    ),
+    voice_url: Annotated[
+        str | None,
+        typer.Option(help="Where the gateway really listens; else http://127.0.0.1:GATEWAY_PORT/twilio/voice."),
+    ] = None,
     script: Annotated[Path | None, typer.Option(help="What the caller does (YAML).")] = None,
     clips: Annotated[Path | None, typer.Option(help="Folder of the caller's .ulaw clips.")] = None,
     to: Annotated[str, typer.Option(help="The dialled number.")] = "+14155550199",

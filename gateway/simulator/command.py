@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import signal
+import socket
 import sys
 import tempfile
 import wave
@@ -33,6 +34,7 @@ __all__ = ["DEFAULT_SCRIPT", "place_call", "serve_model"]
 ENGINES = ("scripted", "local")
 NO_ACCOUNT = "AC" + "0" * 32
 CALLER = "+14155550123"
+KNOCK_S = 5.0
 PIPE_WIDTH = 160
 """Columns where the output is no terminal."""
 DEFAULT_SCRIPT = """
@@ -53,13 +55,17 @@ def serve_model(engine: str, scenario: Path | None, host: str, port: int, *, as_
 
 
 def place_call(
-    voice_url: str, script: Path | None, clips: Path | None, to: str, out: Path | None, *, as_json: bool = False
+    voice_url: str | None, script: Path | None, clips: Path | None, to: str, out: Path | None, *, as_json: bool = False
 ) -> int:
-    """Call a running gateway; 0 when it answered, the script could be done and the agent was heard."""
+    """Call a running gateway; 0 when it answered, the script could be done and the agent was heard.
+
+    Raises `ConfigError`, also when nothing listens there.
+    """
     settings = load_settings()
     folder = clips or Path(str(default_clips.__file__)).parent
     what = load_script(script, folder) if script is not None else parse_script(DEFAULT_SCRIPT, folder)
-    origin, plan = _plan(settings, voice_url, what, to)
+    origin, plan = _plan(settings, voice_url or f"http://127.0.0.1:{settings.port}/twilio/voice", what, to)
+    _knock(origin)
     with _opened(out) as file:
         report = asyncio.run(_call(settings, origin, plan))
         wav = _wav(report)
@@ -143,6 +149,16 @@ def _plan(settings: Settings, voice_url: str, script: Script, to: str) -> tuple[
         script=script,
     )
     return f"{real.scheme}://{real.netloc}", plan
+
+
+def _knock(origin: str) -> None:
+    """Raise `ConfigError` when nothing listens: a network would only report that its webhook failed."""
+    parts = urlsplit(origin)
+    try:
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        socket.create_connection((parts.hostname or "", port), KNOCK_S).close()
+    except (OSError, ValueError, UnicodeError):
+        raise ConfigError(f"no gateway answers at {origin}; start `gateway serve`, or give --voice-url") from None
 
 
 async def _call(settings: Settings, origin: str, plan: CallPlan) -> CallReport:

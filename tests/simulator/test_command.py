@@ -133,12 +133,16 @@ def test_a_call_whose_sound_cannot_be_kept_is_not_placed(tmp_path: Path, place: 
     assert not list(tmp_path.rglob("*.wav"))
 
 
-def test_a_call_to_nobody_fails_with_the_networks_word(tmp_path: Path) -> None:
+def test_a_call_to_nobody_is_one_line_and_goes_to_the_configured_port(tmp_path: Path) -> None:
     async def main() -> None:
-        url = f"http://127.0.0.1:{free_port()}/twilio/voice"
-        caller = await command(tmp_path, "simulate", "call", "--voice-url", url, "--json", TWILIO_AUTH_TOKEN=TOKEN)
-        out, err = await caller.communicate()
-        assert (caller.returncode, err) == (1, b"")
-        assert {warning[1] for warning in json.loads(out)["warnings"]} == {"11205"}
+        port = free_port()
+        for more, where in ((["--voice-url", f"http://localhost:{port}/v"], "localhost"), ([], "127.0.0.1")):
+            settings = {"TWILIO_AUTH_TOKEN": TOKEN, "GATEWAY_PORT": str(port)}
+            caller = await command(tmp_path, "simulate", "call", *more, "--json", **settings)
+            out, err = await caller.communicate()
+            assert (caller.returncode, out) == (2, b"")
+            assert err.decode() == (
+                f"gateway: no gateway answers at http://{where}:{port}; start `gateway serve`, or give --voice-url\n"
+            )
 
     asyncio.run(main())
