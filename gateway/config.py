@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
@@ -279,6 +280,7 @@ class Settings(BaseSettings):
 def load_settings() -> Settings:
     """Read the environment and `.env`. Raises `ConfigError` with one sentence per problem, a line each."""
     try:
+        _check_dotenv(Path(DOTENV))
         typos = list(_typos({**dotenv_values(DOTENV), **os.environ}))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{DOTENV}: cannot be read: {type(error).__name__}") from None
@@ -294,6 +296,16 @@ def load_settings() -> Settings:
     if typos:
         raise ConfigError("\n".join(typos))
     return settings
+
+
+def _check_dotenv(path: Path) -> None:
+    """Raise `ConfigError` with the first line that is no setting; python-dotenv would log a warning and go on."""
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8") as file:
+        for binding in parse_stream(file):
+            if binding.error:  # not quoted: it may hold a secret
+                raise ConfigError(f"{path}:{binding.original.line}: is not NAME=value; check its quotes and blanks")
 
 
 def is_loopback(host: str) -> bool:

@@ -81,6 +81,15 @@ def test_dotenv_is_read_and_the_environment_wins(put: SET, tmp_path: Path) -> No
     assert (settings.host, settings.port) == ("0.0.0.0", 9002)
 
 
+@pytest.mark.parametrize("line", ["OPENAI API KEY=sk-secret", "OPENAI_API_KEY='sk-secret", "= sk-secret"])
+def test_a_broken_line_of_dotenv_is_one_sentence_without_its_text(
+    put: SET, tmp_path: Path, line: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / ".env").write_text(f"# mine\nGATEWAY_PORT=9001\n{line}\nGATEWAY_HOST=0.0.0.0\n")
+    assert refusal() == ".env:3: is not NAME=value; check its quotes and blanks"
+    assert not caplog.records
+
+
 def test_a_secret_may_come_from_a_file(put: SET, tmp_path: Path) -> None:
     (tmp_path / "key").write_text("sk-from-file\n")
     (tmp_path / "keys").write_text("first-key-0123456789,second-key-0123456789\n")
