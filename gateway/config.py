@@ -34,6 +34,10 @@ AZURE_SUFFIXES = (".openai.azure.com", ".cognitiveservices.azure.com", ".service
 TYPO_SIMILARITY = 0.8
 """How alike an unknown GATEWAY_ variable must be to a setting to count as a typo; others are someone else's."""
 
+PRIVATE = tuple(ip_network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"))
+LOCAL_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+"""A host without a dot, such as a compose service; not a number, which would be a spelling of an address."""
+
 Network = IPv4Network | IPv6Network
 
 
@@ -83,7 +87,7 @@ class Settings(BaseSettings):
         default="wss://api.openai.com/v1/realtime",
         validate_default=True,
         description="Realtime endpoint of any compatible server; a base that ends in /v1 gets /realtime appended, "
-        "http(s) becomes ws(s). Azure: https://RESOURCE.openai.azure.com/openai/v1/realtime.",
+        "http(s) becomes ws(s). Without TLS only on this machine or in a private network. Azure: https://RESOURCE.openai.azure.com/openai/v1/realtime.",
     )
     model_auth: Literal["bearer", "api-key"] = Field(
         default_factory=lambda data: "api-key" if _is_azure(data.get("model_url", "")) else "bearer",
@@ -403,10 +407,23 @@ def _model_url(value: str) -> str:
     scheme = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}.get(parts.scheme)
     if scheme is None or not parts.hostname or parts.username is not None or parts.fragment:
         raise ValueError("must be a URL such as wss://api.openai.com/v1/realtime")
+    if scheme == "ws" and not _is_private(parts.hostname):
+        raise ValueError(f"must be wss or https: to {parts.hostname} the key and the call would travel in clear")
     path = parts.path.rstrip("/")
     if _is_azure(value) and ("api-version" in parts.query or path == "/openai/realtime"):
         raise ValueError("is Azure's retired preview path; use https://RESOURCE.openai.azure.com/openai/v1/realtime")
     return urlunsplit((scheme, parts.netloc, path + "/realtime" if path.endswith("/v1") else path, parts.query, ""))
+
+
+def _is_private(host: str) -> bool:
+    """Tell whether a host is here or in a private network by its very name: what it resolves to may change."""
+    if is_loopback(host) or LOCAL_NAME.fullmatch(host):
+        return True
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    return any(address in network for network in PRIVATE if network.version == address.version)
 
 
 def _split_url(value: str) -> SplitResult:

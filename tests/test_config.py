@@ -196,6 +196,23 @@ def test_unusable_model_urls_are_sentences(put: SET, given: str, sentence: str) 
 
 
 @pytest.mark.parametrize(
+    "host",
+    ["api.example.com", "8.8.8.8", "172.32.0.1", "134744072", "0x08080808", "[2001:4860::1]"],
+)
+@pytest.mark.parametrize("scheme", ["ws", "http"])
+def test_the_key_does_not_travel_in_clear(put: SET, scheme: str, host: str) -> None:
+    put(GATEWAY_MODEL_URL=f"{scheme}://{host}/v1")
+    said = refusal()
+    assert said.startswith("GATEWAY_MODEL_URL: must be wss or https: to ") and said.endswith("would travel in clear")
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:9", "[::1]", "model:8000", "192.168.1.9", "[fd00::1]"])
+def test_a_model_on_this_machine_or_in_a_private_network_needs_no_tls(put: SET, host: str) -> None:
+    put(GATEWAY_MODEL_URL=f"http://{host}/v1")
+    assert load_settings().model_url == f"ws://{host}/v1/realtime"
+
+
+@pytest.mark.parametrize(
     "given",
     ["https://a.example/path", "https://a.example/?q=1", "https://u:p@a.example", "voice.example.com", "https://"],
 )
