@@ -78,8 +78,8 @@ async def run_checks(settings: Settings | ConfigError, agents_path: Path, *, net
         ]
     results.append(await _run("recordings", _recordings(settings.recordings_dir)))
     results.append(await _run("database", _database(settings.database_url)))
+    results.append(await _run("public url", _public_url(settings, network=network)))
     if network:
-        results.append(await _run("public url", _public_url(settings)))
         results += await _carrier(settings, agents)
         results += await _models(settings, agents)
         results += await _tools(settings, agents)
@@ -161,7 +161,14 @@ async def _database(url: str) -> str:
     return f"{engine.dialect.name} opens"
 
 
-async def _public_url(settings: Settings) -> str:
+async def _public_url(settings: Settings, *, network: bool) -> str:
+    fix = "for real calls set GATEWAY_PUBLIC_URL to the https address the carrier reaches"
+    if "public_url" not in settings.model_fields_set:
+        raise _Finding("GATEWAY_PUBLIC_URL is not set: no carrier can reach this gateway", fix)
+    if not network:
+        if settings.development:
+            raise _Finding("is on this machine only", fix, warning=True)
+        return "set"
     try:
         await _reach(settings)
     except _Finding as finding:
@@ -169,7 +176,6 @@ async def _public_url(settings: Settings) -> str:
             raise _Finding(finding.detail, finding.fix, warning=True) from None
         raise
     if settings.development:
-        fix = "for real calls set GATEWAY_PUBLIC_URL to the https address the carrier reaches"
         raise _Finding("the gateway answers, on this machine only", fix, warning=True)
     return "the gateway answers"
 

@@ -42,7 +42,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def settings(**changes: object) -> Settings:
-    complete: dict[str, object] = {"openai_api_key": SecretStr(KEY), "twilio_auth_token": SecretStr(TOKEN)}
+    complete: dict[str, object] = {
+        "openai_api_key": SecretStr(KEY),
+        "twilio_auth_token": SecretStr(TOKEN),
+        "public_url": "http://127.0.0.1:8080",
+    }
     return Settings.model_validate(complete | changes)
 
 
@@ -75,13 +79,14 @@ async def http(answers: Mapping[str, tuple[int, object]]) -> AsyncIterator[Busin
 
 
 def test_a_sound_set_up_passes_without_the_network(folder: Path) -> None:
-    results = check(settings())
+    results = check(settings(public_url="https://voice.example.com"))
     assert {name: result.detail for name, result in results.items()} == {
         "settings": "complete",
         "agents file": "agents: 1, numbers: 1",
         "secret of support/lookup": "found",
         "recordings": "recordings will be created",
         "database": "sqlite opens",
+        "public url": "set",
     }
     assert all(result.ok and not result.warning for result in results.values())
 
@@ -157,6 +162,18 @@ def test_a_loopback_origin_is_a_warning_reached_or_not(folder: Path) -> None:
     found = run_public({})
     assert (found.ok, found.warning) == (True, True)
     assert found.detail == "/livez answered HTTP 404: something else is behind it"
+
+
+@pytest.mark.parametrize("network", [False, True])
+def test_a_public_url_that_is_not_set_is_a_failure_of_its_own(folder: Path, network: bool) -> None:
+    given = Settings(twilio_auth_token=SecretStr(TOKEN), model_url="ws://127.0.0.1:1/v1")
+    found = check(given, network=network)["public url"]
+    assert (found.ok, found.detail) == (False, "GATEWAY_PUBLIC_URL is not set: no carrier can reach this gateway")
+
+
+def test_a_loopback_origin_that_was_set_is_a_warning_without_the_network_too(folder: Path) -> None:
+    found = check(settings(public_url="http://127.0.0.1:8080"))["public url"]
+    assert (found.ok, found.warning, found.detail) == (True, True, "is on this machine only")
 
 
 def test_a_public_name_that_does_not_resolve_is_a_failure(folder: Path) -> None:

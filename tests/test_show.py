@@ -184,6 +184,7 @@ def test_a_complete_set_up_passes(
     (place / "agents.yaml").write_text("agents:\n  one:\n    default: true\n    instructions: Help.\n")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test-key")
     monkeypatch.setenv("TWILIO_AUTH_TOKEN", "test-token")
+    monkeypatch.setenv("GATEWAY_PUBLIC_URL", "https://voice.example.com")
     assert check(network=False) == 0
     assert "0 failed" in capsys.readouterr().out
 
