@@ -59,7 +59,10 @@ def demo(
 @app.command()
 def talk(
     wav: Annotated[Path | None, typer.Argument(help="Say this WAV or .ulaw file instead of the microphone.")] = None,
-    url: Annotated[str | None, typer.Option(help="Realtime server; else a local model is started.")] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(help="Realtime server; else GATEWAY_MODEL_URL when it is set; else a local model is started."),
+    ] = None,
     live: Annotated[bool, typer.Option(help="Talk to the real model: needs OPENAI_API_KEY.")] = False,
     as_json: AsJson = False,
 ) -> None:

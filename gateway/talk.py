@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import re
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.text import Text
@@ -76,14 +78,14 @@ async def _talk(wav: Path | None, url: str | None, live: bool, conversation: Con
     async with AsyncExitStack() as stack:
         if wav is None:
             sounds = stack.enter_context(Sounds())
-            address, headers = await _reach(url, live, stack)
+            address, headers = await _reach(url, live, stack, conversation)
             conversation.tell(
                 "note", "speak now, with a headset: from a loudspeaker the agent would hear itself; Ctrl-C ends it"
             )
             await converse(address, headers, sounds.frames(), sounds, conversation)
             return None
         speech = read_speech(wav)
-        address, headers = await _reach(url, live, stack)
+        address, headers = await _reach(url, live, stack, conversation)
         speaker = FileSpeaker()
         try:
             await converse(address, headers, FileMicrophone(speech, speaker).frames(), speaker, conversation)
@@ -103,7 +105,7 @@ async def converse(
     try:
         await talkclient.talk(url, headers, microphone, speaker, conversation.tell)
     except (OSError, InvalidHandshake, InvalidURI) as failed:
-        raise ModelError(f"no Realtime server answers at {url}: {failed}") from None
+        raise ModelError(f"no Realtime server answers at {url}: {_words(failed)}") from None
     except ConnectionClosed as closed:
         raise ModelError(f"the server closed the connection: {closed}") from None
     except BaseExceptionGroup as failed:
@@ -113,25 +115,33 @@ async def converse(
         raise ModelError(f"the server closed the connection: {_cause(closed_group)}") from None
 
 
-async def _reach(url: str | None, live: bool, stack: AsyncExitStack) -> tuple[str, Mapping[str, str]]:
-    """Return where the model is and what lets us in; without an address a local model is started."""
-    if live or url is not None:
-        settings = load_settings()
-        if live and settings.openai_api_key is None:
-            raise ConfigError("--live talks to the real model: set OPENAI_API_KEY")
-        if live and url is not None:
-            raise ConfigError("give --live or --url, not both")
-        if live:
-            return settings.model_endpoint(DEFAULT_MODEL), settings.model_headers()
-        assert url is not None
+async def _reach(
+    url: str | None, live: bool, stack: AsyncExitStack, conversation: Conversation
+) -> tuple[str, Mapping[str, str]]:
+    """Return where the model is and what lets us in; a local one is started where none is asked for or configured."""
+    settings = load_settings()
+    if live and settings.openai_api_key is None:
+        raise ConfigError("--live talks to the real model: set OPENAI_API_KEY")
+    if live and url is not None:
+        raise ConfigError("give --live or --url, not both")
+    if url is not None:
         # A key is for the configured server; another address gets none.
         return url if "model=" in url else f"{url}{'&' if '?' in url else '?'}model={DEFAULT_MODEL}", {}
+    if live or "model_url" in settings.model_fields_set:
+        if not live:
+            conversation.tell("note", f"talking to {urlsplit(settings.model_url).netloc} (GATEWAY_MODEL_URL)")
+        return settings.model_endpoint(DEFAULT_MODEL), settings.model_headers()
     from gateway.simulator.local import LocalEngine
     from gateway.simulator.model import ModelServer
 
     engine = await stack.enter_async_context(await LocalEngine.load())
     server = await stack.enter_async_context(ModelServer(engine))
     return f"{server.url}?model={DEFAULT_MODEL}", {}
+
+
+def _words(failed: Exception) -> str:
+    """Return what happened without the number that the system gives it."""
+    return re.sub(r"^(?:\[Errno -?\d+\] )+", "", str(failed)) or type(failed).__name__
 
 
 def _cause(failed: BaseExceptionGroup[BaseException]) -> BaseException:

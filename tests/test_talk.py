@@ -75,7 +75,7 @@ def test_an_address_where_nobody_answers_is_told_in_a_sentence() -> None:
     async def call() -> None:
         speaker = FileSpeaker()
         frames = FileMicrophone(b"\xff" * 160, speaker).frames()
-        with pytest.raises(ModelError, match=r"no Realtime server answers at ws://127\.0\.0\.1:9/"):
+        with pytest.raises(ModelError, match=r"no Realtime server answers at ws://127\.0\.0\.1:9/: Connect"):
             await converse("ws://127.0.0.1:9/", {}, frames, speaker, Conversation())
 
     asyncio.run(call())
@@ -101,6 +101,25 @@ def test_live_without_a_key_and_with_an_address_is_refused(monkeypatch: pytest.M
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test-key")
     with pytest.raises(ConfigError, match="not both"):
         talk(Path("a.ulaw"), "ws://127.0.0.1:9/", live=True, as_json=True)
+
+
+def test_the_configured_server_is_talked_to(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("gateway.sound.PATIENCE_S", 0.5)
+    monkeypatch.setattr("gateway.sound.QUIET_S", 0.2)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-key")
+    (tmp_path / "a.ulaw").write_bytes(b"\xff" * 160)
+
+    async def call() -> None:
+        async with ModelServer(ScriptedEngine()) as server:
+            (tmp_path / ".env").write_text(f"GATEWAY_MODEL_URL={server.url}\n")
+            assert await asyncio.to_thread(talk, Path("a.ulaw"), None, live=False, as_json=False) == 1
+            assert len(server.sessions) == 1
+
+    asyncio.run(call())
+    assert "talking to 127.0.0.1:" in capsys.readouterr().out
 
 
 @pytest.mark.e2e
