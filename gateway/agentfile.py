@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from gateway.errors import ConfigError
 
@@ -30,6 +31,16 @@ NULLS = ("", "~", "null", "Null", "NULL")
 BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 FLOAT = re.compile(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,30})?([eE][-+]?[0-9]{1,3})?")
+
+KINDS = {
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "should be keys with values"),
+    **dict.fromkeys(("tuple_type", "list_type"), "should be a list"),
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "should be a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "should be a number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "should be true or false"),
+    "string_type": "should be text; put it in quotes",
+}
+"""What pydantic's errors about types mean to who writes the file."""
 
 Loc = tuple[int | str, ...]
 """Where in the document: keys and list positions from the root."""
@@ -199,7 +210,6 @@ def _problems(error: ValidationError, model: type[BaseModel]) -> Iterator[Proble
         loc = detail["loc"]
         if not loc and detail["type"] == "cross_check":
             continue
-        message = detail["msg"].removeprefix("Value error, ")
         name = _name(loc)
         match detail["type"]:
             case "extra_forbidden":
@@ -209,8 +219,28 @@ def _problems(error: ValidationError, model: type[BaseModel]) -> Iterator[Proble
             case "union_tag_not_found":
                 message = "'type' is missing"
             case _:
-                message = f"{name}: {re.sub('^(Input|String) should', 'should', message)}"
+                message = f"{name}: {_words(detail)}"
         yield Problem(loc, message)
+
+
+def _words(detail: ErrorDetails) -> str:
+    """Return what is wrong with a value in the file's own terms; pydantic speaks of Python's."""
+    context = detail.get("ctx", {})
+    match detail["type"]:
+        case "string_too_short":
+            return "should not be empty"
+        case "string_too_long":
+            return f"should have at most {context['max_length']} characters"
+        case "too_short":
+            return "should have at least one entry"
+        case "too_long":
+            return f"should have at most {context['max_length']} entries"
+        case "union_tag_invalid":
+            return f"type should be one of {context['expected_tags']}"
+        case kind if kind in KINDS:
+            return KINDS[kind]
+        case _:
+            return re.sub("^(Input|String) should", "should", detail["msg"].removeprefix("Value error, "))
 
 
 def _name(loc: Loc) -> str:

@@ -22,6 +22,7 @@ from typing import Annotated
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic_core import ErrorDetails
 from starlette.requests import ClientDisconnect
 
 from gateway.errors import GatewayError, PolicyError
@@ -35,6 +36,15 @@ __all__ = ["CallRequest", "hash_key", "router"]
 BODY_BYTES_MAX = 16 * 1024
 BODY_TIMEOUT_S = 5.0
 IDEMPOTENCY_KEY_MAX = 128
+FAULTS = {
+    "json_invalid": "is not valid JSON",
+    "missing": "is missing",
+    "extra_forbidden": "is not known",
+    "string_type": "must be text",
+    "model_type": "must be a JSON object",
+    "dict_type": "must be a JSON object",
+}
+"""What pydantic's errors mean to who sent the body."""
 
 _logger = logging.getLogger(__name__)
 
@@ -155,9 +165,27 @@ async def _body(request: Request) -> CallRequest:
     try:
         return CallRequest.model_validate_json(bytes(received))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])[:80] or "body"
-        raise _Refused(422, "invalid", f"{where}: {first['msg'][:200]}") from error
+        raise _Refused(422, "invalid", f"{where}: {_words(first)}") from error
+
+
+def _words(first: ErrorDetails) -> str:
+    """Return what is wrong with a part of the body in JSON's terms; pydantic speaks of Python's."""
+    context = first.get("ctx", {})
+    match first["type"], first["loc"]:
+        case "string_too_short", _:
+            return "must not be empty"
+        case "string_too_long", _:
+            return f"may have {context['max_length']} characters"
+        case "too_long", _:
+            return f"may have {context['max_length']} entries"
+        case "string_pattern_mismatch", ("from",):
+            return "must be a whole number with its country code, such as +14155550123"
+        case "string_pattern_mismatch", _:
+            return "a name may have 64 letters, digits, dots, dashes and underscores"
+        case kind, _:
+            return FAULTS.get(kind, "is not what is expected here")
 
 
 def _idempotency_key(request: Request, key_hash: str) -> str | None:

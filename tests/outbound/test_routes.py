@@ -102,18 +102,32 @@ def test_without_a_valid_key_nothing_is_shown_or_done(header: str) -> None:
     assert gateway.carrier.urls == []
 
 
+NAME = "a name may have 64 letters, digits, dots, dashes and underscores"
+
+
 @pytest.mark.parametrize(
-    "body",
-    [b"", b"{", b"[]", b"\xff\xfe", b"[" * 16000, {}, {"to": 5, "agent": "sales"}, {**BODY, "surprise": 1},
-     {**BODY, "metadata": {"a b": "c"}}, {**BODY, "metadata": {"a": "c" * 513}}, {**BODY, "agent": "nobody"},
-     {**BODY, "metadata": {f"k{n}": "" for n in range(17)}}, {**BODY, "from": "Bank"}, {**BODY, "agent": "bare"},
-     {**BODY, "metadata": {"a": 1}}, {**BODY, "zone": ""}],
-)  # fmt: skip
-def test_a_body_that_we_do_not_take_is_422_with_a_sentence(body: object) -> None:
+    ("body", "words"),
+    [
+        *((body, "body: is not valid JSON") for body in (b"", b"{", b"\xff\xfe", b"[" * 16000)),
+        (b"[]", "body: must be a JSON object"),
+        ({}, "to: is missing"),
+        ({"to": 5, "agent": "sales"}, "to: must be text"),
+        ({**BODY, "surprise": 1}, "surprise: is not known"),
+        ({**BODY, "metadata": {"a b": "c"}}, f"metadata.a b.[key]: {NAME}"),
+        ({**BODY, "metadata": {"a": "c" * 513}}, "metadata.a: may have 512 characters"),
+        ({**BODY, "metadata": {f"k{n}": "" for n in range(17)}}, "metadata: may have 16 entries"),
+        ({**BODY, "metadata": {"a": 1}}, "metadata.a: must be text"),
+        ({**BODY, "metadata": []}, "metadata: must be a JSON object"),
+        ({**BODY, "from": "Bank"}, "from: must be a whole number with its country code, such as +14155550123"),
+        ({**BODY, "zone": ""}, "zone: must not be empty"),
+        ({**BODY, "agent": "nobody"}, "agent: no agent of this name places calls"),
+        ({**BODY, "agent": "bare"}, "from: this agent has no number of its own, so say which to call from"),
+    ],
+)
+def test_a_body_that_we_do_not_take_is_422_with_a_sentence(body: object, words: str) -> None:
     async def use(client: httpx2.AsyncClient) -> None:
         answer = await post(client, body)
-        assert answer.status_code == 422
-        assert answer.json()["error"]["message"]
+        assert (answer.status_code, answer.json()["error"]["message"]) == (422, words)
 
     during(Gateway(), use)
 
