@@ -5,14 +5,18 @@ import errno
 import gc
 import logging
 import socket
+from collections.abc import Iterator
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from gateway.agents import AgentsFile, load_agents
 from gateway.app import create_app
-from gateway.config import Settings, load_settings
+from gateway.config import Settings, is_loopback, load_settings
 from gateway.errors import ConfigError
 from gateway.log import configure
 from gateway.records.recording import unwritable
 from gateway.server import server
+from gateway.tools.netguard import NetGuard
 from gateway.tools.webhook import secret_problems
 
 __all__ = ["migrate", "serve"]
@@ -47,7 +51,10 @@ def serve(host: str | None, port: int | None) -> None:
     # What is loaded now lives as long as the process: the collector need not look at it again during calls.
     gc.collect()
     gc.freeze()
-    logger.info("serving %s agents on %s:%s", len(agents.agents), host, port)
+    count = len(agents.agents)
+    logger.info("serving %s %s on %s:%s", count, "agent" if count == 1 else "agents", host, port)
+    for warning in _warnings(settings, agents):
+        logger.warning("%s", warning)
     with listener:
         listening.run(sockets=[listener])
 
@@ -64,6 +71,21 @@ def _recording_problems(settings: Settings, agents: AgentsFile) -> list[str]:
     recorded = [agent.name for agent in agents.agents.values() if agent.recording]
     problem = unwritable(settings.recordings_dir) if recorded else ""
     return [f"GATEWAY_RECORDINGS_DIR: {problem}, and agent {recorded[0]!r} records its calls"] if problem else []
+
+
+def _warnings(settings: Settings, agents: AgentsFile) -> Iterator[str]:
+    """Yield what is no mistake, and yet seldom meant, a sentence each."""
+    guard = NetGuard(settings.webhook_allow_cidrs, allow_loopback=settings.development)
+    for agent in agents.agents.values():
+        if not agent.numbers and not agent.default:
+            yield f"agent {agent.name} has no number and is not the default: no incoming call reaches it"
+        for tool in agent.tools:
+            host = urlsplit(tool.url).hostname or ""
+            if is_loopback(host) and not guard.is_trusted(ip_address("127.0.0.1" if "localhost" in host else host)):
+                yield (
+                    f"tool {agent.name}/{tool.name}: its url is on this machine and will be refused; "
+                    "use its public https address, or allow 127.0.0.0/8 in GATEWAY_WEBHOOK_ALLOW_CIDRS"
+                )
 
 
 def _listen(host: str, port: int) -> socket.socket:

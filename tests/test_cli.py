@@ -245,12 +245,33 @@ def test_a_developers_gateway_is_called_at_the_port_of_its_option(tmp_path: Path
     )
     try:
         assert serve.stderr is not None
-        assert b"serving 1 agents" in serve.stderr.readline()  # it listens before it says so
+        assert b"serving 1 agent on " in serve.stderr.readline()  # it listens before it says so
         answer = httpx2.post(f"http://127.0.0.1:{port}/twilio/voice", data=form, timeout=LIMIT_S, trust_env=False)
     finally:
         serve.kill()  # a drain would wait for the stream of the call
         serve.communicate(timeout=LIMIT_S)
     assert f"ws://127.0.0.1:{port}/twilio/media" in answer.text
+
+
+def test_what_is_seldom_meant_is_warned_of_at_the_start(tmp_path: Path) -> None:
+    tool = '{name: look_up, description: x, url: "https://localhost:9/orders"}'
+    agents = AGENTS + f"  idle:\n    instructions: Help.\n    tools: [{tool}]\n"
+    settings = {
+        "OPENAI_API_KEY": KEY,
+        "TWILIO_AUTH_TOKEN": TOKEN,
+        "GATEWAY_PUBLIC_URL": PUBLIC,
+        "GATEWAY_WEBHOOK_SECRET": "a-webhook-secret",
+    }
+
+    async def main(**more: str) -> list[str]:
+        async with serving(tmp_path, settings | more, agents) as served:
+            assert any("serving 2 agents on " in line["event"] for line in served.log_lines())
+            return [line["event"] for line in served.log_lines() if line["level"] == "warning"]
+
+    idle, local = asyncio.run(main())
+    assert idle == "agent idle has no number and is not the default: no incoming call reaches it"
+    assert local.startswith("tool idle/look_up: its url is on this machine and will be refused; ")
+    assert asyncio.run(main(GATEWAY_WEBHOOK_ALLOW_CIDRS="127.0.0.0/8")) == [idle]
 
 
 def test_the_log_of_a_call_holds_no_number_no_secret_and_no_word_of_it(tmp_path: Path) -> None:
