@@ -34,8 +34,10 @@ class Business:
 async def business(reply: Reply) -> AsyncIterator[Business]:
     """Serve until the block ends; each connection gets one request answered by `reply`, then is closed."""
     state = Business()
+    open_now: set[asyncio.StreamWriter] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        open_now.add(writer)
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
             headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
@@ -45,12 +47,16 @@ async def business(reply: Reply) -> AsyncIterator[Business]:
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
+            open_now.discard(writer)
             writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     state.port = server.sockets[0].getsockname()[1]
     async with server:
         yield state
+        # Since 3.12 the server waits for its connections, and a silent reply holds one for ever.
+        for writer in open_now:
+            writer.transport.abort()
 
 
 def answer(status: int, body: object, *headers: str, kind: str = "application/json") -> Reply:
