@@ -21,6 +21,14 @@ app.add_typer(simulate_app, name="simulate")
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"gateway {version('voice-agent-gateway')}")
+        raise typer.Exit
+
+
 def main() -> None:
     """Run a command. What the user did wrong is told in one line, with exit code 2."""
     try:
@@ -30,6 +38,15 @@ def main() -> None:
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which one.")
+    ] = False,
+) -> None:
+    """Telephone calls answered and placed by voice agents. Start with `gateway demo`, then `gateway check`."""
 
 
 @app.command()

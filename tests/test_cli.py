@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from pathlib import Path
 
 import httpx2
@@ -92,6 +93,11 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
         app([*command.split(), "--help"])
     assert done.value.code == 0
     assert f"{command} [OPTIONS]" in capsys.readouterr().out
+
+
+def test_the_version_is_told(tmp_path: Path) -> None:
+    done = gateway(tmp_path, "--version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"gateway {version('voice-agent-gateway')}\n", "")
 
 
 def test_an_unknown_option_is_exit_code_2(tmp_path: Path) -> None:
