@@ -15,7 +15,7 @@ import httpcore2
 import httpx2
 
 from gateway.agents import Agent, AgentsFile, Tool, load_agents
-from gateway.config import Settings
+from gateway.config import Settings, database_sentence
 from gateway.errors import ConfigError, ModelError, ToolError
 from gateway.log import mask_number, redact
 from gateway.realtime.codec import session_update
@@ -150,7 +150,7 @@ async def _database(url: str) -> str:
     try:
         engine = create_engine(url)
     except (ConfigError, ImportError) as error:  # ImportError: the driver is not installed
-        raise _Finding(redact(str(error)), fix) from None
+        raise _Finding(redact(database_sentence(str(error), url)), fix) from None
     try:
         async with engine.connect() as connection:
             await connection.exec_driver_sql("SELECT 1")

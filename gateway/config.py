@@ -24,7 +24,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from gateway.errors import ConfigError
 
-__all__ = ["Settings", "is_loopback", "load_settings"]
+__all__ = ["Settings", "database_sentence", "is_loopback", "load_settings"]
 
 PREFIX = "GATEWAY_"
 DOTENV = ".env"
@@ -310,6 +310,16 @@ def _check_dotenv(path: Path) -> None:
         for binding in parse_stream(file):
             if binding.error:  # not quoted: it may hold a secret
                 raise ConfigError(f"{path}:{binding.original.line}: is not NAME=value; check its quotes and blanks")
+
+
+def database_sentence(sentence: str, url: str) -> str:
+    """Return what went wrong with the database in the operator's words: `url` as written, no number of the system.
+
+    The store names a URL with the driver that it chose; the password is hidden by then.
+    """
+    scheme = url.partition(":")[0]
+    plain = re.sub(r"\b(?:sqlite\+aiosqlite|postgresql\+psycopg)://", lambda _: f"{scheme}://", sentence)
+    return re.sub(r"\[Errno -?\d+\] ", "", plain)
 
 
 def is_loopback(host: str) -> bool:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from gateway.agents import AgentsFile, load_agents
 from gateway.app import create_app
-from gateway.config import Settings, is_loopback, load_settings
+from gateway.config import Settings, database_sentence, is_loopback, load_settings
 from gateway.errors import ConfigError
 from gateway.log import configure
 from gateway.records.recording import unwritable
@@ -63,7 +63,11 @@ def migrate() -> None:
     """Bring the configured database up to date. Raises `ConfigError` also when the database is away."""
     from gateway.store.migrate import upgrade
 
-    asyncio.run(upgrade(load_settings().database_url))
+    url = load_settings().database_url
+    try:
+        asyncio.run(upgrade(url))
+    except ConfigError as error:
+        raise ConfigError(database_sentence(str(error), url)) from None
 
 
 def _recording_problems(settings: Settings, agents: AgentsFile) -> list[str]:

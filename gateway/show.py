@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.check import CheckResult, run_checks
-from gateway.config import Settings, load_settings
+from gateway.config import Settings, database_sentence, load_settings
 from gateway.errors import ConfigError
 from gateway.log import mask_number
 from gateway.records.latency import CallLatency, measure
@@ -83,6 +83,7 @@ def show_call(call_id: str, picture: Path | None = None, *, as_json: bool = Fals
 
 def voice_to_voice(recording: Path, *, as_json: bool = False) -> int:
     """Print what a recording tells about a call. Raises `RecordingError`."""
+    _must_open(recording)
     figures = measure(recording)
     if as_json:
         _json(figures.to_json())
@@ -122,13 +123,17 @@ def _settings_or_problem() -> tuple[Settings | ConfigError, Path]:
 
 def _read(settings: Settings, query: Callable[[Store], Awaitable[T]]) -> T:
     """Run one query against the store, bringing its tables up to date, as the gateway does at its start."""
-    _must_exist(settings.database_url)
+    url = settings.database_url
+    _must_exist(url)
 
     async def run() -> T:
-        async with Store.open(settings.database_url) as store:
+        async with Store.open(url) as store:
             return await query(store)
 
-    return asyncio.run(run())
+    try:
+        return asyncio.run(run())
+    except ConfigError as error:
+        raise ConfigError(database_sentence(str(error), url)) from None
 
 
 def _must_exist(url: str) -> None:
@@ -145,9 +150,18 @@ def _must_exist(url: str) -> None:
         raise StoreError(f"there is no database {name} (GATEWAY_DATABASE_URL); `gateway serve` creates it")
 
 
+def _must_open(recording: Path) -> None:
+    """Say plainly that a file is not there; whoever reads it would speak of its format."""
+    try:
+        recording.open("rb").close()
+    except OSError as error:
+        raise RecordingError(f"{recording} cannot be read: {error.strerror}") from None
+
+
 def _draw(call: StoredCall, timeline: Timeline, picture: Path) -> CallLatency:
     if call.recording_path is None:
         raise RecordingError(f"{call.call_id} was not recorded; set `recording: true` for its agent")
+    _must_open(Path(call.recording_path))
     try:
         return draw(Path(call.recording_path), timeline, picture)
     except OSError as error:

@@ -142,15 +142,21 @@ def test_a_database_that_is_away_stops_the_start_with_one_line(tmp_path: Path) -
     url = "postgresql://user:hidden@127.0.0.1:1/none"
     settings = {"OPENAI_API_KEY": KEY, "TWILIO_AUTH_TOKEN": TOKEN, "GATEWAY_DATABASE_URL": url}
     said = refused(gateway(tmp_path, "serve", "--port", str(free_port()), **settings))
-    assert said.startswith("gateway: the database at postgresql") and said.count("\n") == 1
+    assert said.startswith("gateway: the database at postgresql://user:***@127.0.0.1:1/none cannot be used: ")
+    assert said.count("\n") == 1
     assert "hidden" not in said
+
+
+def test_a_database_file_that_cannot_be_made_is_one_plain_sentence(tmp_path: Path) -> None:
+    said = refused(gateway(tmp_path, "migrate", GATEWAY_DATABASE_URL="sqlite:////proc/x/g.db"))
+    assert said == "gateway: the database file /proc/x/g.db cannot be opened: No such file or directory: '/proc/x'\n"
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["calls"], "there is no database"),
-        (["v2v", "absent.wav"], "absent.wav cannot be read"),
+        (["v2v", "absent.wav"], "absent.wav cannot be read: No such file or directory"),
         (["call", "+14155550123", "--agent", "one"], "GATEWAY_API_KEYS is not set"),
         (["simulate", "model", "--engine", "magic"], "--engine must be one of scripted, local"),
         (["simulate", "model", "--scenario", "absent.yaml"], "absent.yaml: cannot be read"),
