@@ -7,9 +7,10 @@ everywhere. What callers and models said is shown as text, never as terminal mar
 import asyncio
 import json
 import os
+import re
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, is_dataclass
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, is_dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -27,7 +28,7 @@ from gateway.records.latency import CallLatency, measure
 from gateway.records.picture import draw
 from gateway.records.speech import RecordingError
 from gateway.records.timeline import Line, Timeline, tell
-from gateway.store.rows import JournalEntry, StoredCall, StoreError
+from gateway.store.rows import JournalEntry, JsonValue, StoredCall, StoreError
 from gateway.store.store import Store
 
 __all__ = ["check", "list_calls", "show_call", "voice_to_voice"]
@@ -40,6 +41,10 @@ WHO_STYLES: Mapping[str, str] = {
     "model": "magenta",
     "gateway": "dim",
 }
+NO_TRANSCRIPT = "(no transcript)"
+MOST_TEXT = 1_900
+"""Longest line that gets a note at its end; the timeline cuts a little later."""
+AMOUNT = re.compile(r"\d{1,12}(\.\d{1,30})?")
 PIPE_WIDTH = 160
 """Columns used where the output is no terminal, so that a file or a pipe gets whole lines."""
 
@@ -75,7 +80,7 @@ def show_call(call_id: str, picture: Path | None = None, *, as_json: bool = Fals
         return 0
     console = _console()
     console.print(_facts_table(call))
-    console.print(_lines_table(timeline.lines))
+    console.print(_lines_table(tell(call, _readable(journal)).lines))
     if figures is not None:
         console.print(Text(f"picture: {picture}"))
     return 0
@@ -198,11 +203,76 @@ def _p50(call: StoredCall) -> str:
 
 def _facts_table(call: StoredCall) -> Table:
     table = Table(box=None, show_header=False)
-    for name, value in _call_facts(call).items():
-        if value not in (None, "", {}):
-            text = json.dumps(value) if isinstance(value, dict | list) else str(value)
-            table.add_row(Text(name.replace("_", " "), "bold"), Text(text))
+    facts = _call_facts(call)
+    usage, latency = _object(facts.pop("usage")), _object(facts.pop("latency"))
+    facts |= {
+        "tokens": _tokens(_object(usage.get("usage"))),
+        "cost parts": _cost_parts(usage),
+        "no cost because": usage.get("reason"),
+        "latency": _turns(latency),
+        "barge-ins": latency.get("barge_ins"),
+    }
+    for name, value in facts.items():
+        if value not in (None, "", 0):
+            table.add_row(Text(name.replace("_", " "), "bold"), Text(str(value)))
     return table
+
+
+def _object(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _tokens(usage: Mapping[str, object]) -> str:
+    """Return the tokens by kind: `audio 1200 in (200 cached), 900 out; text 300 in`."""
+    kinds = []
+    for kind in ("audio", "text", "image"):
+        came, cached, went = (usage.get(f"{kind}_{way}") for way in ("in", "in_cached", "out"))
+        ways = [f"{came} in" + (f" ({cached} cached)" if cached else "")] if came else []
+        ways += [f"{went} out"] if went else []
+        kinds += [f"{kind} {', '.join(ways)}"] if ways else []
+    return "; ".join(kinds)
+
+
+def _cost_parts(usage: Mapping[str, object]) -> str:
+    parts = [
+        f"{name.replace('_', ' ')} ${float(usd):.4f}"
+        for name, usd in _object(usage.get("parts")).items()
+        if isinstance(usd, str) and AMOUNT.fullmatch(usd) and float(usd)
+    ]
+    return f"{', '.join(parts)}; prices of {usage.get('priced_as')}, {usage.get('as_of')}" if parts else ""
+
+
+def _turns(latency: Mapping[str, object]) -> str:
+    turns = latency.get("turns_ms")
+    each = f"; each {', '.join(str(ms) for ms in turns)}" if isinstance(turns, list) and len(turns) > 1 else ""
+    spread = [f"{name} {latency[f'{name}_ms']} ms" for name in ("p50", "p95") if latency.get(f"{name}_ms") is not None]
+    return ", ".join(spread) + each if spread else ""
+
+
+def _readable(journal: Sequence[JournalEntry]) -> Iterator[JournalEntry]:
+    """Yield the journal with what a reader would miss: turns without a transcript, and how much of a line was heard."""
+    cut = {str(entry.data.get("item_id")): entry.data for entry in journal if entry.kind == "barge_in"}
+    written = {str(entry.data.get("item_id")) for entry in journal if entry.kind == "CallerSaid"}
+    for entry in journal:
+        item_id, text = str(entry.data.get("item_id")), str(entry.data.get("text") or "")
+        match entry.kind:
+            case "AgentSaid" if item_id in cut:
+                text = f"{text[:MOST_TEXT]} [heard {_heard(cut[item_id])}]"
+                yield replace(entry, data={**entry.data, "text": text})
+            case "CallerSaid" if not text.strip():
+                yield replace(entry, data={**entry.data, "text": NO_TRANSCRIPT})
+            case "SpeechStarted" if item_id not in written:
+                written.add(item_id)
+                yield entry
+                yield replace(entry, kind="CallerSaid", data={"item_id": item_id, "text": NO_TRANSCRIPT})
+            case _:
+                yield entry
+
+
+def _heard(barge_in: Mapping[str, JsonValue]) -> str:
+    heard, received = barge_in.get("heard_ms"), barge_in.get("received_ms")
+    whole = f" of {received / 1000:.1f}" if isinstance(received, int | float) else ""
+    return f"{heard / 1000:.1f}{whole} s" if isinstance(heard, int | float) else "in part"
 
 
 def _lines_table(lines: Sequence[Line]) -> Table:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import wave
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -99,6 +100,47 @@ def test_one_call_is_told_and_words_of_a_caller_steer_nothing(taken: Path, capsy
     assert "Where is [bold]my[/bold] order?" in shown
     assert "get_order answers shipped" in shown
     assert "\x1b" not in shown and CALLER not in shown
+
+
+def test_a_call_is_shown_as_rows_for_a_reader(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tokens: dict[str, JsonValue] = {"audio_in": 1200, "audio_in_cached": 200, "audio_out": 900, "text_in": 30}
+    parts: dict[str, JsonValue] = {"audio_in": "0.0320", "audio_out": "0.0576", "image_in": "0", "text_in": "?"}
+    usage: dict[str, JsonValue] = {"usage": tokens, "parts": parts, "priced_as": "gpt-x", "as_of": "2026-01-01"}
+    latency: dict[str, JsonValue] = {"turns_ms": [700, 900], "barge_ins": 1, "p50_ms": 700, "p95_ms": 900}
+    entries: list[tuple[str, dict[str, JsonValue]]] = [
+        ("SpeechStarted", {"item_id": "c1"}),
+        ("SpeechStopped", {"item_id": "c1"}),
+        ("AgentSaid", {"item_id": "a1", "text": "It is a long story."}),
+        ("barge_in", {"item_id": "a1", "heard_ms": 2200, "received_ms": 13_300}),
+        ("SpeechStarted", {"item_id": "c2"}),
+        ("CallerSaid", {"item_id": "c2", "text": " "}),
+        ("SpeechStarted", {"item_id": "c3"}),
+        ("CallerSaid", {"item_id": "c3", "text": "Stop."}),
+    ]
+
+    async def fill() -> None:
+        at = datetime(2026, 1, 2, 3, tzinfo=UTC)
+        async with Store.open(f"sqlite:///{place / 'calls.db'}") as store:
+            store.call_offered(CallRow(FIRST, "twilio", "CA1", "inbound", "support", CALLER, CALLED, at))
+            for number, (kind, data) in enumerate(entries):
+                store.put(JournalEntry(FIRST, number, 1.0 + number, "<", kind, data))
+            store.call_ended(CallEnd(FIRST, at, "caller_hangup", 9000, usage=usage, latency=latency))
+            await store.flush()
+
+    asyncio.run(fill())
+    assert show_call(FIRST) == 0
+    shown = capsys.readouterr().out
+    for row in (
+        r"tokens +audio 1200 in \(200 cached\), 900 out; text 30 in",
+        r"cost parts +audio in \$0\.0320, audio out \$0\.0576; prices of gpt-x, 2026-01-01",
+        r"latency +p50 700 ms, p95 900 ms; each 700, 900",
+        r"barge-ins +1",
+        r"agent +said +It is a long story\. \[heard 2\.2 of 13\.3 s\]",
+        r"caller +said +Stop\.",
+    ):
+        assert re.search(row, shown), row
+    assert shown.count("(no transcript)") == 2
+    assert "{" not in shown and "None" not in shown and "recording path" not in shown
 
 
 def test_one_call_as_json_has_its_timeline(taken: Path, capsys: pytest.CaptureFixture[str]) -> None:
