@@ -37,7 +37,10 @@ async def show(watch: Watch, console: Console) -> AsyncIterator[None]:
         watch.tell = lambda at_s, who, what: console.print(
             Text.assemble(f"{at_s:7.2f} s  ", (f"{who:<9}", NAMES.get(who, ("", "dim"))[1]), what), soft_wrap=True
         )
-        yield
+        try:
+            yield
+        finally:
+            watch.flush()
         return
     screen = _Screen(watch)
     with Live(screen.draw(), console=console, auto_refresh=False, screen=True) as live:

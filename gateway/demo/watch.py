@@ -4,6 +4,7 @@ The same facts feed the live view and the plain lines. Nothing here waits or rai
 """
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
@@ -18,6 +19,8 @@ __all__ = ["Talk", "Turn", "Watch", "WatchedStore", "watched_dial"]
 
 Side: TypeAlias = Literal["caller", "agent", "tool", "note"]
 MAX_TEXT = 600
+PATIENCE_S = 5.0
+"""Nothing waits longer than this for what was said before it."""
 DELTA = '"response.output_audio_transcript.delta"'
 
 
@@ -45,7 +48,7 @@ class Turn:
 
 @dataclass(slots=True)
 class Watch:
-    """The call so far. `tell` gets every line once it is whole, for output without a screen."""
+    """The call so far. `tell` gets every line once it is whole, in the order of time, for output without a screen."""
 
     tell: Callable[[float, str, str], None] | None = None
     phase: str = "starting"
@@ -58,11 +61,15 @@ class Watch:
     """The line's own record, which grows while the call lives."""
     at_s: float = 0.0
     """Time of the newest entry, in seconds since the call was offered."""
+    waiting: list[tuple[float, str, str]] = field(default_factory=list)
+    """Lines that are whole while something that was said before them is not yet."""
 
     def enter(self, phase: str) -> None:
         """Say what is being done now."""
         self.phase = phase
+        self.flush()
         self._tell(self.at_s, "demo", phase)
+        self.flush()
 
     def words(self, item_id: str, delta: str) -> None:
         """Take a piece of the agent's transcript as the model makes it."""
@@ -70,8 +77,18 @@ class Watch:
         if not talk.done:
             talk.text = (talk.text + _clean(delta))[:MAX_TEXT]
 
+    def flush(self) -> None:
+        """Tell what waits; call when nothing more will come."""
+        self._let_go(math.inf)
+
     def entry(self, entry: JournalEntry) -> None:
         """Take a journal entry."""
+        self._take(entry)
+        patience_s = self.at_s - PATIENCE_S
+        begun = (talk.at_s for talk in self.talks.values() if talk.who in ("caller", "agent") and not talk.done)
+        self._let_go(min((at_s for at_s in begun if at_s > patience_s), default=math.inf))
+
+    def _take(self, entry: JournalEntry) -> None:
         self.at_s = max(self.at_s, entry.at_s)
         data = entry.data
         match entry.kind:
@@ -114,8 +131,15 @@ class Watch:
         self._tell(self.at_s, "barge-in", f"heard {talk.heard_ms} ms of the {talk.received_ms} ms that had come")
 
     def _tell(self, at_s: float, who: str, what: str) -> None:
-        if self.tell is not None:
-            self.tell(at_s, who, what)
+        self.waiting.append((at_s, who, what))
+
+    def _let_go(self, until_s: float) -> None:
+        """Tell, in the order of time, what happened up to `until_s`: transcripts come late and in any order."""
+        self.waiting.sort(key=lambda line: line[0])
+        while self.waiting and self.waiting[0][0] <= until_s:
+            line = self.waiting.pop(0)
+            if self.tell is not None:
+                self.tell(*line)
 
 
 class WatchedStore(Store):

@@ -63,7 +63,36 @@ def test_a_long_conversation_keeps_its_end_on_the_screen() -> None:
 
 
 def test_a_pipe_gets_one_plain_line_for_each_event() -> None:
-    assert drawn(told(), terminal=False) == "   7.00 s  end      agent_hangup\n"
+    watch = told()
+    watch.entry(entry(6.1, "AgentSaid", item_id="item_3", text="It is on the way."))
+    assert drawn(watch, terminal=False) == "   7.00 s  end      agent_hangup\n"
+
+
+def test_lines_are_told_in_the_order_of_time() -> None:
+    watch, told_at = Watch(), []
+    watch.tell = lambda at_s, who, what: told_at.append((at_s, who))
+    watch.entry(entry(2.0, "SpeechStarted", item_id="item_2"))
+    watch.entry(entry(4.0, "InvokeTool", tool_call_id="call_a", name="lookup_order", arguments="{}"))
+    watch.entry(entry(4.4, "ToolResult", tool_call_id="call_a", output="sent", ok=True))
+    assert told_at == []
+    watch.entry(entry(4.5, "CallerSaid", item_id="item_2", text="Where is order 427?"))
+    assert told_at == [(2.0, "caller"), (4.0, "webhook"), (4.4, "webhook")]
+
+
+def test_nothing_waits_long_for_a_transcript_and_the_end_for_none() -> None:
+    watch, told_at = Watch(), []
+    watch.tell = lambda at_s, who, what: told_at.append(at_s)
+    watch.entry(entry(2.0, "SpeechStarted", item_id="never_written"))
+    watch.entry(entry(4.0, "turn_latency", item_id="item_3", ms=830))
+    watch.entry(entry(6.9, "Spent", usd=0.1))
+    assert told_at == []
+    watch.entry(entry(7.1, "Spent", usd=0.1))
+    assert told_at == [4.0]
+    watch.entry(entry(8.0, "SpeechStarted", item_id="never_written_either"))
+    watch.entry(entry(9.0, "end", reason="agent_hangup"))
+    assert told_at == [4.0]
+    watch.enter("listening to the recording")
+    assert told_at == [4.0, 9.0, 9.0]
 
 
 def test_what_is_said_cannot_steer_the_terminal() -> None:
