@@ -4,10 +4,12 @@ import asyncio
 import json
 import logging
 import os
+import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 
@@ -26,6 +28,7 @@ __all__ = ["run_demo"]
 LONGEST_S = 120.0
 """The whole demo; it usually takes a minute."""
 PIPE_WIDTH = 120
+INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
 
 
@@ -43,16 +46,27 @@ def run_demo(options: DemoOptions) -> int:
             done = asyncio.run(_bounded(options, folder, console))
         except BaseExceptionGroup as failed:
             raise _cause(failed) from None
-        except asyncio.CancelledError:
-            return TERMINATED  # the loop is gone by now: nobody is left to pass the cancellation on to
+        except (KeyboardInterrupt, asyncio.CancelledError) as ended:
+            # The loop is gone by now: nobody is left to pass the cancellation on to.
+            sys.stderr.write(f"gateway: interrupted: the call did not come to its end; log: {folder.log}\n")
+            return INTERRUPTED if isinstance(ended, KeyboardInterrupt) else TERMINATED
         except TimeoutError:
             sys.stderr.write(f"gateway: the demo took longer than {LONGEST_S:.0f} s and was ended; see {folder.log}\n")
             return 1
     if options.as_json:
         sys.stdout.write(json.dumps(done.to_json(), indent=2, ensure_ascii=False) + "\n")
     else:
-        print_outcome(done, console, "uv run gateway" if "UV" in os.environ else "gateway")
+        print_outcome(done, console, typed_command(os.environ, sys.argv[0]))
     return 0 if done.ok else 1
+
+
+def typed_command(environment: Mapping[str, str], program: str) -> str:
+    """Return how the user called us: `uv run` sets UV, and may itself have been called as a module."""
+    if "UV" in environment:
+        return "uv run gateway" if shutil.which("uv", path=environment.get("PATH")) else "python3 -m uv run gateway"
+    if Path(program).name == "__main__.py":
+        return "python3 -m gateway"
+    return "gateway" if shutil.which("gateway", path=environment.get("PATH")) else program
 
 
 @contextmanager

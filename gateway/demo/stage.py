@@ -68,7 +68,14 @@ class Stage:
         )
         live = self.network.offer(plan)
         watch.report = live.report
-        report = await live.inbound(plan)
+        async with asyncio.TaskGroup() as group:
+            calling = group.create_task(live.inbound(plan))
+            try:
+                report = await asyncio.shield(calling)
+            except asyncio.CancelledError:
+                # Before the line goes: the record shall say that the call was stopped, not that the caller hung up.
+                self.gateway.registry.stop()
+                raise
         await self.gateway.registry.empty()
         await self._sessions_closed()
         await self.store.flush()

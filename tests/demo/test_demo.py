@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 import pytest
 
 from gateway.demo import DemoOptions, run_demo
+from gateway.demo.run import typed_command
 from gateway.errors import ConfigError
 from gateway.simulator.local.engine import PACKAGES
 
@@ -77,9 +78,28 @@ def test_a_signal_in_the_middle_ends_everything_soon_and_without_a_traceback(
         demo.kill()
         demo.communicate()
     assert demo.returncode == code
-    assert errors == ""
+    assert errors == "gateway: interrupted: the call did not come to its end; log: out/demo.log\n"
     with closing(sqlite3.connect(tmp_path / "out" / "gateway.db")) as database:
-        assert database.execute("SELECT count(*), count(end_reason) FROM calls").fetchone() == (1, 1)
+        assert database.execute("SELECT end_reason FROM calls").fetchall() == [("stopped",)]
+
+
+@pytest.mark.parametrize(
+    ("programs", "uv", "program", "typed"),
+    [
+        (["uv"], True, "gateway", "uv run gateway"),
+        ([], True, "gateway", "python3 -m uv run gateway"),
+        ([], False, "/usr/lib/gateway/__main__.py", "python3 -m gateway"),
+        (["gateway"], False, "/usr/bin/gateway", "gateway"),
+        ([], False, ".venv/bin/gateway", ".venv/bin/gateway"),
+    ],
+)
+def test_the_hint_repeats_the_command_that_was_typed(
+    tmp_path: Path, programs: list[str], uv: bool, program: str, typed: str
+) -> None:
+    for name in programs:
+        (tmp_path / name).touch(mode=0o755)
+    environment = {"PATH": str(tmp_path)} | ({"UV": "/somewhere/uv"} if uv else {})
+    assert typed_command(environment, program) == typed
 
 
 @pytest.mark.skipif(bool(NO_SPEECH), reason="the speech packages are not installed: run `uv sync --group speech`")
