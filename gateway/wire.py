@@ -10,7 +10,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
-__all__ = ["DirectSocket", "PipeEnd", "TextSocket", "WireClosed", "pipe"]
+__all__ = ["DIRECT_EXTENSION", "DirectSocket", "PipeEnd", "TextSocket", "WireClosed", "pipe"]
+
+DIRECT_EXTENSION = "gateway.direct"
+"""Key in an ASGI scope's `extensions` under which a host offers the `DirectSocket` of a WebSocket connection."""
 
 
 class WireClosed(Exception):

@@ -13,7 +13,7 @@ import httpx2
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
-from gateway.wire import PipeEnd, TextSocket, WireClosed, pipe
+from gateway.wire import DIRECT_EXTENSION, PipeEnd, TextSocket, WireClosed, pipe
 
 __all__ = ["AsgiHost", "UpgradeRefused", "connect_websocket"]
 
@@ -83,7 +83,7 @@ class AsgiHost:
         """Open a WebSocket to the application. Raises `UpgradeRefused`."""
         client, server = pipe()
         end = _AppEnd(server)
-        self._start(self._serve(client, end, _scope(url, headers)))
+        self._start(self._serve(client, end, _scope(url, headers, server)))
         try:
             async with asyncio.timeout(OPEN_TIMEOUT_S):
                 await end.opened()
@@ -208,7 +208,7 @@ class _AppEnd:
             self._answered.set()
 
 
-def _scope(url: str, headers: Mapping[str, str]) -> Message:
+def _scope(url: str, headers: Mapping[str, str], socket: PipeEnd) -> Message:
     parts = urlsplit(url)
     lines = {"host": parts.netloc, **{name.lower(): value for name, value in headers.items()}}
     secure = parts.scheme in ("wss", "https")
@@ -226,7 +226,7 @@ def _scope(url: str, headers: Mapping[str, str]) -> Message:
         "server": (parts.hostname or "", parts.port or (443 if secure else 80)),
         "subprotocols": [],
         "state": {},
-        "extensions": {"websocket.http.response": {}},
+        "extensions": {"websocket.http.response": {}, DIRECT_EXTENSION: socket},
     }
 
 

@@ -10,7 +10,7 @@ from gateway.carriers.twilio import codec
 from gateway.core.commands import ClearAudio, HangUp, LegCommand, PlayAudio, SendMark
 from gateway.core.events import Event, LegEnd, LegEnded
 from gateway.errors import RemoteProtocolError
-from gateway.wire import TextSocket, WireClosed
+from gateway.wire import DirectSocket, TextSocket, WireClosed
 
 __all__ = ["TwilioLeg"]
 
@@ -28,6 +28,7 @@ class TwilioLeg:
 
     def __init__(self, socket: TextSocket, stream_id: str, feed: Feed) -> None:
         self._socket = socket
+        self._direct = socket if isinstance(socket, DirectSocket) else None
         self._stream_id = stream_id
         self._feed = feed
         self._outbox: deque[tuple[bool, str]] = deque()
@@ -76,22 +77,27 @@ class TwilioLeg:
             logger.debug("the media socket did not close in time")
 
     async def _read(self) -> None:
-        while not self._ended:
-            try:
-                message = codec.decode(await self._socket.receive())
-            except RemoteProtocolError as broken:
-                self._bad_frame(broken)
-                continue
-            except WireClosed as closed:
-                self._end(LegEnded(LegEnd.SOCKET_LOST, f"closed with {closed.code}"))
+        try:
+            if self._direct is not None:
+                raise await self._direct.pump(self._take)
+            while not self._ended:
+                self._take(await self._socket.receive())
+        except WireClosed as closed:
+            self._end(LegEnded(LegEnd.SOCKET_LOST, f"closed with {closed.code}"))
+
+    def _take(self, frame: str | bytes) -> None:
+        try:
+            message = codec.decode(frame)
+        except RemoteProtocolError as broken:
+            self._bad_frame(broken)
+            return
+        match message:
+            case None | codec.Connected() | codec.Start():
                 return
-            match message:
-                case None | codec.Connected() | codec.Start():
-                    continue
-                case LegEnded():
-                    self._end(message)
-                case _:
-                    self._tell(message)
+            case LegEnded():
+                self._end(message)
+            case _:
+                self._tell(message)
 
     async def _write(self) -> None:
         while True:
@@ -106,6 +112,8 @@ class TwilioLeg:
     def _queue(self, droppable: bool, text: str) -> None:
         if len(self._outbox) >= BACKLOG:
             self._end(LegEnded(LegEnd.BROKEN, "the carrier does not read"))
+            return
+        if self._direct is not None and not self._outbox and self._direct.send_soon(text):
             return
         self._outbox.append((droppable, text))
         self._wake.set()

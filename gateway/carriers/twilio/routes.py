@@ -24,7 +24,7 @@ from gateway.carriers.twilio.leg import TwilioLeg
 from gateway.carriers.twilio.signature import SIGNATURE_HEADER, SignatureCheck
 from gateway.core.commands import EndReason
 from gateway.errors import GatewayError, RemoteProtocolError
-from gateway.wire import WireClosed
+from gateway.wire import DIRECT_EXTENSION, DirectSocket, WireClosed
 
 __all__ = ["Fallback", "Reports", "TwilioDoor", "router"]
 
@@ -278,6 +278,12 @@ class _Socket:
             raise WireClosed(1006) from None
 
 
+def _direct(websocket: WebSocket) -> DirectSocket | None:
+    """Return the socket under the ASGI connection, where the host hands it over: a frame then wakes no task."""
+    offered = websocket.scope.get("extensions", {}).get(DIRECT_EXTENSION)
+    return offered if isinstance(offered, DirectSocket) else None
+
+
 class _MediaSockets:
     """Takes media sockets: signature before the upgrade, then a `start` with a token, then a leg."""
 
@@ -305,7 +311,7 @@ class _MediaSockets:
             logger.warning("refused a media stream: %s", refused)
             await self._close(socket)
             return
-        leg = TwilioLeg(socket, start.stream_id, session.feed)
+        leg = TwilioLeg(_direct(websocket) or socket, start.stream_id, session.feed)
         session.attach(leg, start.stream_id)
         await leg.run()
 
