@@ -133,7 +133,11 @@ class CallSession:
             async with asyncio.TaskGroup() as group:
                 self._group = group
                 self.feed(CallOffered())
-                await self._over.wait()
+                try:
+                    await self._over.wait()
+                finally:
+                    # Cancelled: events still come, but a group that is shutting down takes no more tasks.
+                    self._over.set()
                 self._write_end()
                 await self._close()
         except BaseExceptionGroup as failed:
