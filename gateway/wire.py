@@ -10,7 +10,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
-__all__ = ["DIRECT_EXTENSION", "DirectSocket", "PipeEnd", "TextSocket", "WireClosed", "pipe"]
+from websockets.asyncio.connection import Connection
+from websockets.exceptions import ConnectionClosed
+
+__all__ = ["DIRECT_EXTENSION", "DirectSocket", "PipeEnd", "TextSocket", "WebSocketEnd", "WireClosed", "pipe"]
 
 DIRECT_EXTENSION = "gateway.direct"
 """Key in an ASGI scope's `extensions` under which a host offers the `DirectSocket` of a WebSocket connection."""
@@ -47,6 +50,41 @@ class DirectSocket(TextSocket, Protocol):
 
     async def pump(self, take: Callable[[str | bytes], None]) -> "WireClosed":
         """Call `take` with every frame as it comes, until the socket is closed; return how. `take` must not raise."""
+
+
+class WebSocketEnd:
+    """A `websockets` connection, client or server, as a `TextSocket`."""
+
+    RESERVED = (1005, 1006, 1015)
+    """Close codes that cannot be sent (RFC 6455 §7.4.1): closing with one acts out a lost connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def receive(self) -> str | bytes:
+        try:
+            return await self._connection.recv()
+        except ConnectionClosed as closed:
+            raise _wire_closed(closed) from None
+
+    async def send(self, text: str) -> None:
+        try:
+            await self._connection.send(text)
+        except ConnectionClosed as closed:
+            raise _wire_closed(closed) from None
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        try:
+            if code not in self.RESERVED:
+                await self._connection.close(code, reason)
+        finally:
+            # When the peer does not answer, or does not even read, nothing stays open here.
+            self._connection.transport.abort()
+
+
+def _wire_closed(closed: ConnectionClosed) -> WireClosed:
+    seen = closed.rcvd or closed.sent
+    return WireClosed(seen.code, seen.reason) if seen is not None else WireClosed(1006)
 
 
 class PipeEnd:

@@ -20,14 +20,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
 
 from gateway.core.events import Event, ModelClosed, ModelFault, SessionReady
 from gateway.core.recovery import is_permanent
 from gateway.errors import ModelError, RemoteProtocolError
 from gateway.realtime import codec
-from gateway.wire import DirectSocket, TextSocket, WireClosed
+from gateway.wire import DirectSocket, TextSocket, WebSocketEnd, WireClosed
 
 __all__ = ["Dial", "ModelTarget", "RealtimeConnection", "dial"]
 
@@ -69,37 +69,6 @@ Dial = Callable[[str, Mapping[str, str]], Awaitable[TextSocket]]
 """Opens a socket to a URL with headers; raises `ModelError`."""
 
 
-class _Socket:
-    """The `websockets` client as a `TextSocket`."""
-
-    def __init__(self, connection: ClientConnection) -> None:
-        self._connection = connection
-
-    async def receive(self) -> str | bytes:
-        try:
-            return await self._connection.recv()
-        except ConnectionClosed as closed:
-            raise _wire_closed(closed) from None
-
-    async def send(self, text: str) -> None:
-        try:
-            await self._connection.send(text)
-        except ConnectionClosed as closed:
-            raise _wire_closed(closed) from None
-
-    async def close(self, code: int = 1000, reason: str = "") -> None:
-        try:
-            await self._connection.close(code, reason)
-        finally:
-            # When the peer does not answer, or does not even read, nothing stays open here.
-            self._connection.transport.abort()
-
-
-def _wire_closed(closed: ConnectionClosed) -> WireClosed:
-    frame = closed.rcvd
-    return WireClosed(frame.code, frame.reason) if frame is not None else WireClosed(1006)
-
-
 async def dial(url: str, headers: Mapping[str, str]) -> TextSocket:
     """Open a WebSocket without compression: base64 audio does not shrink, and offering it costs 1.55 times the CPU."""
     try:
@@ -122,7 +91,7 @@ async def dial(url: str, headers: Mapping[str, str]) -> TextSocket:
         raise ModelError("the model url is not a websocket url", permanent=True, code="bad_url") from None
     except (OSError, TimeoutError, InvalidHandshake) as failed:
         raise ModelError(f"no connection: {type(failed).__name__}", code="unreachable") from None
-    return _Socket(connection)
+    return WebSocketEnd(connection)
 
 
 class _Pulse:

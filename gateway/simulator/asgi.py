@@ -10,10 +10,10 @@ from typing import Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 import httpx2
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
 
-from gateway.wire import DIRECT_EXTENSION, PipeEnd, TextSocket, WireClosed, pipe
+from gateway.wire import DIRECT_EXTENSION, PipeEnd, TextSocket, WebSocketEnd, WireClosed, pipe
 
 __all__ = ["AsgiHost", "UpgradeRefused", "connect_websocket"]
 
@@ -230,32 +230,6 @@ def _scope(url: str, headers: Mapping[str, str], socket: PipeEnd) -> Message:
     }
 
 
-class _ClientSocket:
-    """`TextSocket` over a `websockets` connection."""
-
-    def __init__(self, connection: ClientConnection) -> None:
-        self._connection = connection
-
-    async def receive(self) -> str | bytes:
-        try:
-            return await self._connection.recv()
-        except ConnectionClosed as closed:
-            raise _wire_closed(closed) from closed
-
-    async def send(self, text: str) -> None:
-        try:
-            await self._connection.send(text)
-        except ConnectionClosed as closed:
-            raise _wire_closed(closed) from closed
-
-    async def close(self, code: int = 1000, reason: str = "") -> None:
-        await self._connection.close(code, reason)
-
-
-def _wire_closed(error: ConnectionClosed) -> WireClosed:
-    return WireClosed(error.rcvd.code, error.rcvd.reason) if error.rcvd else WireClosed(1006)
-
-
 async def connect_websocket(url: str, headers: Mapping[str, str]) -> TextSocket:
     """Open a WebSocket as a carrier does: no compression, no proxy, frames up to 1 MiB.
 
@@ -275,4 +249,4 @@ async def connect_websocket(url: str, headers: Mapping[str, str]) -> TextSocket:
         raise UpgradeRefused(error.response.status_code) from error
     except (InvalidHandshake, InvalidURI) as error:
         raise UpgradeRefused(0, str(error)) from error
-    return _ClientSocket(connection)
+    return WebSocketEnd(connection)

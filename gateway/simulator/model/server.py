@@ -11,7 +11,6 @@ from typing import Self
 from urllib.parse import parse_qsl, urlsplit
 
 from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request
 from websockets.http11 import Response as HttpResponse
 from websockets.typing import Subprotocol
@@ -21,39 +20,13 @@ from gateway.simulator.model.admission import OPENAI_PATH, Admission, Rejection,
 from gateway.simulator.model.options import ModelOptions
 from gateway.simulator.model.record import Observer, SessionRecord
 from gateway.simulator.model.session import RealtimeSession
-from gateway.wire import TextSocket, WireClosed
+from gateway.wire import TextSocket, WebSocketEnd, WireClosed
 
 __all__ = ["ModelServer"]
 
 MAX_FRAME_BYTES = 24 << 20
 """15 MiB of audio in base64, and some JSON around it."""
 CLOSE_TIMEOUT_S = 2.0
-
-
-class WebSocket:
-    """A websockets connection as a `TextSocket`."""
-
-    def __init__(self, connection: ServerConnection) -> None:
-        self._connection = connection
-
-    async def receive(self) -> str | bytes:
-        try:
-            return await self._connection.recv()
-        except ConnectionClosed as closed:
-            raise _wire_closed(closed) from None
-
-    async def send(self, text: str) -> None:
-        try:
-            await self._connection.send(text)
-        except ConnectionClosed as closed:
-            raise _wire_closed(closed) from None
-
-    async def close(self, code: int = 1000, reason: str = "") -> None:
-        if code in (1005, 1006, 1015):
-            # Reserved codes cannot be sent: act out a lost connection.
-            self._connection.transport.abort()
-            return
-        await self._connection.close(code, reason)
 
 
 class ModelServer:
@@ -169,7 +142,7 @@ class ModelServer:
     async def _connected(self, connection: ServerConnection) -> None:
         if connection.request is not None:
             path, query, headers = _parts(connection.request)
-            await self._serve(WebSocket(connection), path, query, headers)
+            await self._serve(WebSocketEnd(connection), path, query, headers)
 
     def _upgrade(self, connection: ServerConnection, request: Request) -> HttpResponse | None:
         try:
@@ -209,8 +182,3 @@ def _parts(request: Request) -> tuple[str, dict[str, str], dict[str, str]]:
 def _select_subprotocol(connection: ServerConnection, offered: object) -> Subprotocol | None:
     names = offered if isinstance(offered, list | tuple) else ()
     return Subprotocol("realtime") if "realtime" in names else None
-
-
-def _wire_closed(closed: ConnectionClosed) -> WireClosed:
-    seen = closed.rcvd or closed.sent
-    return WireClosed(seen.code, seen.reason) if seen else WireClosed(1006, "")
