@@ -80,7 +80,7 @@ def test_with_json_the_last_state_is_the_only_document(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("to", "key", "places_calls", "words"),
     [
-        ("+442079460123", KEY, True, ""),
+        ("+33142685300", KEY, True, ""),
         ("nobody", KEY, True, ""),
         (TO, "another-key-0123456789", True, "does not know the first key of GATEWAY_API_KEYS"),
         (TO, KEY, False, "places no calls"),
