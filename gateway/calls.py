@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 TOOL_GRACE_S = 1.0
 """The webhook client gives up by itself at the tool's time-out; the core's own deadline comes after it."""
+EXPECTED_ENDS = frozenset({"caller_hangup", "agent_hangup", "duration_limit", "cost_limit", "handed_over", "stopped"})
+"""Ends that need nobody's attention; the others are logged as warnings."""
 SEMANTIC_SILENCE_MS = 0
 """Semantic turn detection has no fixed silence; its latency counts from the moment it decided."""
 
@@ -141,7 +143,8 @@ class CallMaker:
 
     def _ended(self, call_id: str, direction: str, summary: Summary) -> None:
         self.metrics.call_ended(direction, summary)
-        logger.info(
+        logger.log(
+            logging.INFO if summary.reason in EXPECTED_ENDS else logging.WARNING,
             "call %s ended: %s after %.1f s, %s turns, %s barge-ins",
             call_id,
             summary.reason,

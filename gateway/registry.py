@@ -84,6 +84,8 @@ class Registry:
                 return known.token
             known.session.feed(LegEnded(LegEnd.SOCKET_LOST, "the carrier asked for a new stream"))
         ended = self._ended.get(offer.carrier_call_id)
+        if known is not None and known.session.ended:  # it still closes
+            ended = Ended(known.session.offer.agent, known.session.call.end_reason or EndReason.STOPPED, known.again)
         if ended is not None and (again <= ended.again or ended.reason not in RESUMABLE):
             raise Over("the call has ended")
         if self.draining:
@@ -168,6 +170,8 @@ class Registry:
             del self._offered[carrier_call_id]
         self._left.set()
         reason = session.call.end_reason or EndReason.STOPPED
+        if offered.reported and reason in RESUMABLE:
+            reason = EndReason.CALLER_HANGUP
         self._ended[carrier_call_id] = Ended(session.offer.agent, reason, offered.again)
         self._ended.move_to_end(carrier_call_id)
         if offered.claimed and not offered.reported:

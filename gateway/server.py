@@ -61,7 +61,7 @@ class DrainingServer(uvicorn.Server):
         registry, now = self._gateway.registry, time.monotonic()
         if not self._told:  # not told in the signal handler, which may have interrupted a write of the log
             self._told = True
-            logger.info("draining: no new calls, %s live ones may go on for %.0f s", registry.live, deadline - now)
+            logger.info("draining: no new calls; calls that may go on: %s, for %.0f s", registry.live, deadline - now)
         if not registry.live:
             # The carrier may still ask what to tell the last caller, and report the end.
             self._empty_since = self._empty_since or now

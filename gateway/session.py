@@ -115,16 +115,19 @@ class CallSession:
         if self._stepping:
             return
         self._stepping = True
+        rearm = False
         try:
             while self._waiting:
-                self._step(self._waiting.popleft())
+                taken = self._waiting.popleft()
+                rearm = rearm or type(taken) is not CallerAudio
+                self._step(taken)
         except Exception:
             logger.exception("call %s failed inside", self.call_id)
             self.call.end_reason = EndReason.INTERNAL_ERROR
             self._over.set()
         finally:
             self._stepping = False
-        if type(event) is not CallerAudio:
+        if rearm:
             self._rearm()
 
     async def run(self) -> None:

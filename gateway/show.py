@@ -316,7 +316,7 @@ def _plain(value: object) -> object:
     """Return a value as JSON knows it."""
     match value:
         case Decimal():
-            return str(value)
+            return f"{value.normalize():f}"
         case datetime():
             return value.isoformat()
         case Mapping():

@@ -145,8 +145,7 @@ class Call:
             case ev.Dtmf():
                 return []
             case ev.LegEnded():
-                asked = self.end_reason if self._timers.is_set(Timer.LEG) else None
-                return self._end(asked or EndReason(event.reason.value), "" if asked else event.detail, now)
+                return self._leg_ended(event, now)
 
     def _from_speech(
         self, event: ev.SpeechStarted | ev.SpeechStopped | ev.CallerSaid | ev.AgentSaid, now: float
@@ -200,9 +199,12 @@ class Call:
                 over = limit is not None and event.usd >= limit and self.phase is not Phase.ENDING
                 return self._goodbye(EndReason.COST_LIMIT, now) if over else []
             case ev.DrainAsked():
-                return self._hang_up(EndReason.HANDED_OVER, now)
+                return self._hang_up(self._own_end or EndReason.HANDED_OVER, now)
             case ev.StopAsked():
-                return [Record("stop", {"reason": event.reason}), *self._hang_up(EndReason.STOPPED, now)]
+                return [
+                    Record("stop", {"reason": event.reason}),
+                    *self._hang_up(self._own_end or EndReason.STOPPED, now),
+                ]
 
     # --- audio --------------------------------------------------------------------------------
 
@@ -268,6 +270,12 @@ class Call:
         if outputs:
             self.slot.want(outputs={output.tool_call_id for output in outputs})
         return [Record("recovered", {"after_s": self._recovery.took(now)}), *seed, *outputs, *self._early.release()]
+
+    def _leg_ended(self, event: ev.LegEnded, now: float) -> list[Command]:
+        """A stream that we ended, or that broke after we had decided to, ends for our reason: it must not resume."""
+        hung_up = event.reason is ev.LegEnd.CALLER_HANGUP and not self._hanging_up
+        ours = None if hung_up else self._own_end
+        return self._end(ours or EndReason(event.reason.value), "" if self._hanging_up else event.detail, now)
 
     # --- loss of the model --------------------------------------------------------------------
 
@@ -357,14 +365,15 @@ class Call:
         return []
 
     def _response_done(self, event: ev.ResponseDone, now: float) -> list[Command]:
-        self.slot.done(event.response_id)
+        mine = self.slot.done(event.response_id)
         commands = self.playout.finish(event.response_id, now)
         unheard = event.status == "incomplete" and self._audible != event.response_id
         if (event.status == "failed" or unheard) and self.phase is Phase.ACTIVE:
             give_up = is_permanent(event.reason)
             reason = EndReason.RESPONSE_FAILED
             return commands + (self._fail(reason, now) if give_up else self._recover(reason, now))
-        if event.status != "cancelled":
+        if mine and event.status != "cancelled" and self._audible == event.response_id:
+            # One that brought nothing to hear is no answer: the wait goes on.
             self._timers.clear(Timer.SILENCE)
         if event.status == "completed":
             self.tool_calls.told_by(event.response_id)
@@ -372,6 +381,8 @@ class Call:
             return commands
         for call in event.calls:
             commands += self._function_call(call, event.response_id, now)
+        if self.tool_calls.running() or self.slot.wanted:
+            self._timers.clear(Timer.SILENCE)
         return commands
 
     # --- tools --------------------------------------------------------------------------------
@@ -450,6 +461,11 @@ class Call:
     @property
     def _hanging_up(self) -> bool:
         return self._timers.is_set(Timer.LEG)
+
+    @property
+    def _own_end(self) -> EndReason | None:
+        """Why we decided to end the call, if we did."""
+        return self.end_reason if self.phase is Phase.ENDING else None
 
     @property
     def _saying_goodbye(self) -> bool:

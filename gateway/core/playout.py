@@ -79,6 +79,8 @@ class Playout:
         self._sent: deque[_Piece] = deque()
         self._items: OrderedDict[str, _Item] = OrderedDict()
         self._cut: OrderedDict[str, None] = OrderedDict()
+        self._newest = ("", "")
+        """The response and item of the newest audio."""
         self._detached: set[str] = set()
         self._ends_s = 0.0
         self._unmarked_ms = 0.0
@@ -112,6 +114,7 @@ class Playout:
         if response_id in self._cut or self._tail_ms > MAX_TAIL_MS:
             return []
         item = self._item(item_id)
+        self._newest = (response_id, item_id)
         for text in split_payload(payload, PIECE_BYTES):
             ms = payload_ms(text)
             item.received_ms += ms
@@ -179,6 +182,9 @@ class Playout:
             self.silence(piece.response_id)
         if response_id:
             self.silence(response_id)
+            if self._newest[0] == response_id:
+                # It is still being generated: what is on its way of this item will not be heard either.
+                unheard[self._newest[1]] = None
         self._sent.clear()
         self._tail.clear()
         self._tail_ms = 0.0

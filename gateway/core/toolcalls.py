@@ -100,7 +100,7 @@ class ToolCalls:
     def seen_by(self, response_id: str) -> None:
         """A response was created: it answers every output that the model has."""
         for call in self._calls.values():
-            if call.state is ToolCallState.ACCEPTED and not call.seen_by:
+            if call.state is ToolCallState.ACCEPTED:
                 call.seen_by = response_id
 
     def told_by(self, response_id: str) -> None:

@@ -202,9 +202,12 @@ class RealtimeConnection:
         except ModelError as refused:
             if refused.permanent or self._over.is_set():
                 raise
-            logger.info("model connection failed (%s), trying once more", refused.code)
+            first = refused
+        logger.info("model connection failed (%s), trying once more", first.code)
         await self._close()
         await asyncio.sleep(self._rng.uniform(*RETRY_S))
+        if self._over.is_set():
+            raise first
         return await self._attempt()
 
     async def _attempt(self) -> TextSocket:

@@ -256,3 +256,57 @@ def test_the_diagram_in_the_docs_is_drawn_from_the_table() -> None:
     lines = [f"    {a.value} --> {b.value}" for a, to in TRANSITIONS.items() for b in Phase if b in to]
     page = (Path(__file__).parents[2] / "gateway" / "core" / "README.md").read_text()
     assert "\n".join(["stateDiagram-v2", "    [*] --> connecting", *lines, "    ended --> [*]"]) in page
+
+
+# --- found by review ----------------------------------------------------------------------------------
+
+
+def test_an_answer_that_brings_nothing_to_hear_does_not_end_the_wait() -> None:
+    call = active(CallPlan(answer_s=10.0))
+    call.receive(ev.SpeechStarted("u1", 0), 2.0)
+    call.receive(ev.SpeechStopped("u1", 500), 3.0)
+    call.receive(ev.ResponseCreated("r1", ""), 3.2)
+    call.receive(done("r1"), 3.5)
+    assert cmd.Record("recover", {"reason": "model_silent"}) in until(call, 14.0)
+
+
+def test_an_output_answered_after_a_barge_in_is_not_told_again_to_a_new_session() -> None:
+    call = active()
+    call.receive(ev.ResponseCreated("r1", ""), 3.2)
+    call.receive(done("r1", lookup()), 3.5)
+    call.receive(ev.ToolResult("c1", True, "{}"), 4.0)
+    call.receive(ev.OutputAccepted("c1"), 4.1)
+    call.receive(ev.ResponseCreated("r2", "w1"), 4.2)
+    call.receive(ev.AudioDelta("r2", "i2", speech(300)), 4.3)
+    call.receive(ev.SpeechStarted("u1", 0), 4.5)
+    call.receive(ev.SpeechStopped("u1", 9), 5.5)
+    call.receive(done("r2", status="cancelled"), 5.6)
+    call.receive(ev.ResponseCreated("r3", ""), 6.0)
+    call.receive(ev.AudioDelta("r3", "i3", speech(300)), 6.1)
+    call.receive(done("r3"), 6.2)
+    until(call, 100.0)
+    call.receive(ev.ModelClosed("1011", "", False), 100.0)
+    again = call.receive(ev.SessionReady("s2"), 101.0)
+    assert only(again, cmd.SubmitToolOutput) == []
+    assert only(again, cmd.CreateResponse) == []
+
+
+@pytest.mark.parametrize(
+    "event", [ev.DrainAsked(), ev.StopAsked("test"), ev.LegEnded(ev.LegEnd.SOCKET_LOST)], ids=lambda e: type(e).__name__
+)
+def test_a_call_that_said_goodbye_is_not_taken_up_again(event: ev.Event) -> None:
+    call = active()
+    call.receive(ev.ResponseCreated("r1", ""), 3.2)
+    call.receive(ev.AudioDelta("r1", "i1", speech(3000)), 3.3)
+    call.receive(done("r1", ev.FunctionCall("x", "hang_up", "{}")), 3.5)
+    call.receive(event, 4.0)
+    assert ends(call) == "agent_hangup"
+
+
+def test_a_barge_in_at_an_underrun_tells_where_the_answer_stopped() -> None:
+    call = active()
+    call.receive(ev.ResponseCreated("r1", ""), 2.0)
+    call.receive(ev.AudioDelta("r1", "i1", speech(200)), 2.1)
+    until(call, 2.5)
+    assert cmd.TruncateItem("i1", 200) in call.receive(ev.SpeechStarted("u1", 0), 2.5)
+    assert call.receive(ev.AudioDelta("r1", "i1", speech(1000)), 2.51) == []

@@ -196,7 +196,7 @@ async def _voice(door: TwilioDoor, form: MultiDict, request: Request) -> str:
         if again >= MOST_AGAIN:
             door.reports.call_refused(offer, "draining")
             return _apology(door, offer.agent, offer.to_number)
-        return verbs.try_again(door.public_url, again + 1, pause_s=2, attempt_id=attempt_id)
+        return verbs.try_again(door.public_url, again + 1, pause_s=again, attempt_id=attempt_id)
     except Full:
         logger.warning("refused a call: no place left")
         door.reports.call_refused(offer, "full")
