@@ -86,12 +86,15 @@ def test_a_model_lost_while_caller_audio_is_handed_over_is_given_its_deadline() 
             models.append(OwnModel(feed, ready=not models))
             return models[-1]
 
+        def fill() -> None:
+            models[0].fill()
+
         session, leg = CallSession("call_1", OFFER, CallPlan(), Ports(open_model, no_tools, NoBook())), OwnLeg()
         async with asyncio.TaskGroup() as group:
             task = group.create_task(session.run())
             loop = asyncio.get_running_loop()
             loop.call_later(0.1, session.attach, leg, "MZ1")
-            loop.call_later(1.0, lambda: models[0].fill())
+            loop.call_later(1.0, fill)
             for number in range(500):
                 loop.call_later(0.2 + number * 0.02, session.feed, ev.CallerAudio("//8="))
             await asyncio.wait({task}, timeout=30)
