@@ -97,11 +97,6 @@ class CallSession:
     def ended(self) -> bool:
         return self._over.is_set()
 
-    @property
-    def streaming(self) -> bool:
-        """Whether a media stream has been attached."""
-        return self._leg is not None
-
     def attach(self, leg: Leg, stream_id: str) -> None:
         """Give the call its media stream. Once per call."""
         self._leg = leg

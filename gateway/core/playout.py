@@ -45,6 +45,10 @@ class _Piece:
     def ends_s(self) -> float:
         return self.begins_s + self.ms / 1000
 
+    def heard_ms(self, now: float) -> float:
+        """Return how much of it was heard by the clock, never more than it holds."""
+        return min(max((now - self.begins_s) * 1000, 0.0), self.ms)
+
 
 @dataclass(slots=True)
 class _Item:
@@ -171,7 +175,7 @@ class Playout:
         commands: list[Command] = [ClearAudio()] if self._sent else []
         unheard: OrderedDict[str, None] = OrderedDict()
         for piece in self._sent:
-            ms = min(max((now - piece.begins_s) * 1000, 0.0), piece.ms)
+            ms = piece.heard_ms(now)
             if ms > 0:
                 commands.append(self._settle(piece, ms, 0.0))
             if ms < piece.ms:
@@ -185,9 +189,7 @@ class Playout:
             if self._newest[0] == response_id:
                 # It is still being generated: what is on its way of this item will not be heard either.
                 unheard[self._newest[1]] = None
-        self._sent.clear()
-        self._tail.clear()
-        self._tail_ms = 0.0
+        self._forget_unheard()
         self._ends_s = now
         self._unmarked_ms = 0.0
         items = tuple(self._cut_item(item_id) for item_id in unheard)
@@ -210,14 +212,8 @@ class Playout:
 
     def close(self, now: float) -> list[Heard]:
         """Settle by the clock what the caller heard until the leg ended. Nothing may be played after."""
-        heard = [
-            self._settle(piece, min((now - piece.begins_s) * 1000, piece.ms), 0.0)
-            for piece in self._sent
-            if piece.begins_s < now
-        ]
-        self._sent.clear()
-        self._tail.clear()
-        self._tail_ms = 0.0
+        heard = [self._settle(piece, piece.heard_ms(now), 0.0) for piece in self._sent if piece.begins_s < now]
+        self._forget_unheard()
         return heard
 
     def heard_ms(self, item_id: str, now: float) -> tuple[float, float]:
@@ -225,9 +221,7 @@ class Playout:
         item = self._items.get(item_id)
         if item is None:
             return 0.0, 0.0
-        playing = sum(
-            min(max((now - piece.begins_s) * 1000, 0.0), piece.ms) for piece in self._sent if piece.item_id == item_id
-        )
+        playing = sum(piece.heard_ms(now) for piece in self._sent if piece.item_id == item_id)
         return min(item.heard_ms + playing, item.received_ms), item.received_ms
 
     def _item(self, item_id: str) -> _Item:
@@ -248,6 +242,11 @@ class Playout:
     def _settle(self, piece: _Piece, ms: float, shift_s: float) -> Heard:
         self._item(piece.item_id).heard_ms += ms
         return Heard(piece.item_id, piece.payload, piece.begins_s + shift_s, ms)
+
+    def _forget_unheard(self) -> None:
+        self._sent.clear()
+        self._tail.clear()
+        self._tail_ms = 0.0
 
     def _lay_out(self, ends_s: float) -> None:
         for piece in self._sent:
