@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
-from gateway.agents import Agent, AgentsFile, ServerVad
+from gateway.agents import HANG_UP, Agent, AgentsFile, SemanticVad, ServerVad
 from gateway.carriers.base import CallOffer
 from gateway.carriers.twilio.routes import Fallback
 from gateway.config import Settings
-from gateway.core import CallPlan
+from gateway.core import CallPlan, TurnMode, TurnTaking
 from gateway.core.commands import InvokeTool
 from gateway.core.events import Event, ToolResult
 from gateway.core.toolcalls import error_output
@@ -36,8 +36,6 @@ TOOL_GRACE_S = 1.0
 """The webhook client gives up by itself at the tool's time-out; the core's own deadline comes after it."""
 EXPECTED_ENDS = frozenset({"caller_hangup", "agent_hangup", "duration_limit", "cost_limit", "handed_over", "stopped"})
 """Ends that need nobody's attention; the others are logged as warnings."""
-SEMANTIC_SILENCE_MS = 0
-"""Semantic turn detection has no fixed silence; its latency counts from the moment it decided."""
 
 
 class NewCallLog(CallLog, Protocol):
@@ -52,11 +50,19 @@ def plan_of(agent: Agent) -> CallPlan:
     return CallPlan(
         instructions=agent.instructions,
         greeting=agent.greeting,
-        silence_ms=turns.silence_duration_ms if isinstance(turns, ServerVad) else SEMANTIC_SILENCE_MS,
+        turns=_turns(turns),
         tool_deadline_s={tool.name: tool.timeout_s + TOOL_GRACE_S for tool in agent.tools},
-        hang_up=agent.hang_up,
+        built_in=frozenset({HANG_UP}) if agent.hang_up else frozenset(),
         max_duration_s=agent.limits.max_duration_s,
         max_cost_usd=agent.limits.max_cost_usd,
+    )
+
+
+def _turns(turns: ServerVad | SemanticVad) -> TurnTaking:
+    if isinstance(turns, SemanticVad):
+        return TurnTaking(TurnMode.SEMANTIC_VAD, eagerness=turns.eagerness)
+    return TurnTaking(
+        TurnMode.SERVER_VAD, turns.threshold, turns.prefix_padding_ms, turns.silence_duration_ms, turns.idle_timeout_ms
     )
 
 

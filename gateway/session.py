@@ -37,7 +37,9 @@ class Model(Protocol):
         | cmd.TruncateItem
         | cmd.SubmitToolOutput
         | cmd.CreateResponse
-        | cmd.CancelResponse,
+        | cmd.CancelResponse
+        | cmd.CommitInput
+        | cmd.ConfigureTurns,
     ) -> None:
         """Queue one command; never blocks."""
 
@@ -175,7 +177,7 @@ class CallSession:
 
     def _carry_out(self, command: Command) -> None:
         match command:
-            case cmd.PlayAudio() | cmd.SendMark() | cmd.ClearAudio() | cmd.HangUp():
+            case cmd.PlayAudio() | cmd.SendMark() | cmd.ClearAudio() | cmd.SendDigits() | cmd.HangUp():
                 if self._leg is not None:
                     self._leg.send(command)
             case cmd.OpenModel():
@@ -190,7 +192,9 @@ class CallSession:
                 task = self._tasks.get(command.tool_call_id)
                 if task is not None:
                     task.cancel()
-            case cmd.Heard() | cmd.Record():
+            case cmd.Heard() | cmd.Record() | cmd.KeepSecret():
+                pass
+            case cmd.StartTransfer() | cmd.CompleteTransfer() | cmd.CancelTransfer():
                 pass
             case _:
                 if self._model is not None:

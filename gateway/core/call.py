@@ -130,6 +130,10 @@ class Call:
                 commands = self._from_responses(event, now)
             case ev.CallOffered() | ev.Tick() | ev.Spent() | ev.DrainAsked() | ev.StopAsked():
                 commands = self._from_owner(event, now)
+            case ev.VoiceStarted() | ev.VoiceStopped() | ev.InputCommitted() | ev.OperatorAsked():
+                return []
+            case ev.TransferProgress() | ev.SecretKept():
+                return []
             case _:
                 assert_never(event)
         return commands + self._settle(now)
@@ -348,7 +352,7 @@ class Call:
         return commands
 
     def _speech_stopped(self, now: float) -> list[Command]:
-        self._turn.stopped(now - self.plan.silence_ms / 1000)
+        self._turn.stopped(now - self.plan.turns.known_silence_ms / 1000)
         if self.phase is Phase.ACTIVE:
             self._timers.set(Timer.SILENCE, now + self.plan.answer_s)
             self._timers.set(Timer.WISH, now + WISH_S)
@@ -388,7 +392,7 @@ class Call:
     # --- tools --------------------------------------------------------------------------------
 
     def _function_call(self, call: ev.FunctionCall, response_id: str, now: float) -> list[Command]:
-        if call.name == HANG_UP_TOOL and self.plan.hang_up:
+        if call.name == HANG_UP_TOOL and HANG_UP_TOOL in self.plan.built_in:
             output = SubmitToolOutput(call.tool_call_id, '{"ok": true}')
             return [output, *self._goodbye(EndReason.AGENT_HANGUP, now)]
         if len(self.tool_calls.running()) >= MAX_CALLS:

@@ -4,13 +4,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from gateway.core.plan import TransferMode, TurnTaking
+
 __all__ = [
     "AppendAudio",
     "CancelResponse",
     "CancelTool",
+    "CancelTransfer",
     "ClearAudio",
     "CloseModel",
     "Command",
+    "CommitInput",
+    "CompleteTransfer",
+    "ConfigureTurns",
+    "ControlCommand",
     "CreateItem",
     "CreateResponse",
     "DeleteItem",
@@ -18,12 +25,15 @@ __all__ = [
     "HangUp",
     "Heard",
     "InvokeTool",
+    "KeepSecret",
     "LegCommand",
     "ModelCommand",
     "OpenModel",
     "PlayAudio",
     "Record",
+    "SendDigits",
     "SendMark",
+    "StartTransfer",
     "SubmitToolOutput",
     "ToolCommand",
     "TruncateItem",
@@ -45,6 +55,8 @@ class EndReason(StrEnum):
     RESPONSE_FAILED = "response_failed"
     DURATION_LIMIT = "duration_limit"
     COST_LIMIT = "cost_limit"
+    TRANSFERRED = "transferred"
+    IDLE = "idle"
     HANDED_OVER = "handed_over"
     STOPPED = "stopped"
     INTERNAL_ERROR = "internal_error"
@@ -76,10 +88,57 @@ class ClearAudio:
 
 
 @dataclass(slots=True)
+class SendDigits:
+    """Press keys towards the far end. Sent only while nothing plays; each key takes `KEY_S` with its pause."""
+
+    digits: str
+    """0-9 * # A-D."""
+
+
+@dataclass(slots=True)
 class HangUp:
     """End the media stream; the carrier goes on with its next instruction, which `reason` decides."""
 
     reason: EndReason
+
+
+# --- to the carrier's control of the call ---------------------------------------------------------
+
+
+@dataclass(slots=True)
+class StartTransfer:
+    """Try to reach a human. Answered by `TransferProgress`.
+
+    Blind: the carrier takes the caller over at once, so the stream ends; when nobody answers it brings the caller
+    back with a new stream. Warm: the human is called apart and told the brief, the caller stays on the stream.
+    """
+
+    transfer_id: str
+    """Unique within the call."""
+    target: str
+    """Its name in the agents file."""
+    number: str
+    """E.164."""
+    mode: TransferMode
+    brief: str
+    """What the human is told first; "" for none."""
+    accept_key: str
+    """Warm: the key that takes the caller; "" takes whoever answers."""
+    ring_s: float
+
+
+@dataclass(slots=True)
+class CompleteTransfer:
+    """Warm: connect the caller with the human who accepted. The stream ends with it."""
+
+    transfer_id: str
+
+
+@dataclass(slots=True)
+class CancelTransfer:
+    """Nobody waits for the human any more: stop ringing."""
+
+    transfer_id: str
 
 
 # --- to the model ---------------------------------------------------------------------------------
@@ -103,11 +162,29 @@ class AppendAudio:
 
 
 @dataclass(slots=True)
+class CommitInput:
+    """`input_audio_buffer.commit`: the caller's turn ends here."""
+
+
+@dataclass(slots=True)
+class ConfigureTurns:
+    """`session.update` of `audio.input.turn_detection` alone."""
+
+    turns: TurnTaking
+    creates: bool
+    """`create_response`: whether the server answers a turn by itself."""
+    interrupts: bool
+    """`interrupt_response`: whether the server cancels its response at speech."""
+
+
+@dataclass(slots=True)
 class CreateItem:
     """`conversation.item.create`."""
 
     item: Mapping[str, object]
     """A conversation item in the API's form."""
+    after: str | None = None
+    """Item to stand behind, "root" for the beginning; None: the end."""
 
 
 @dataclass(slots=True)
@@ -172,6 +249,14 @@ class CancelTool:
 
 
 @dataclass(slots=True)
+class KeepSecret:
+    """Put digits into the vault; answered by `SecretKept`. Never journalled, never logged."""
+
+    secret_id: str
+    digits: str
+
+
+@dataclass(slots=True)
 class Heard:
     """The caller heard this piece of an item."""
 
@@ -192,11 +277,14 @@ class Record:
     data: Mapping[str, str | int | float]
 
 
-LegCommand = PlayAudio | SendMark | ClearAudio | HangUp
+LegCommand = PlayAudio | SendMark | ClearAudio | SendDigits | HangUp
+ControlCommand = StartTransfer | CompleteTransfer | CancelTransfer
 ModelCommand = (
     OpenModel
     | CloseModel
     | AppendAudio
+    | CommitInput
+    | ConfigureTurns
     | CreateItem
     | DeleteItem
     | TruncateItem
@@ -205,4 +293,4 @@ ModelCommand = (
     | CancelResponse
 )
 ToolCommand = InvokeTool | CancelTool
-Command = LegCommand | ModelCommand | ToolCommand | Heard | Record
+Command = LegCommand | ControlCommand | ModelCommand | ToolCommand | KeepSecret | Heard | Record

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from gateway.core.operator import Action
+
 __all__ = [
     "AgentSaid",
     "AudioDelta",
@@ -17,14 +19,17 @@ __all__ = [
     "Dtmf",
     "Event",
     "FunctionCall",
+    "InputCommitted",
     "LegEnd",
     "LegEnded",
     "MarkPlayed",
     "ModelClosed",
     "ModelFault",
+    "OperatorAsked",
     "OutputAccepted",
     "ResponseCreated",
     "ResponseDone",
+    "SecretKept",
     "SessionReady",
     "SpeechStarted",
     "SpeechStopped",
@@ -33,7 +38,11 @@ __all__ = [
     "StreamStarted",
     "Tick",
     "ToolResult",
+    "TransferProgress",
+    "TransferState",
     "Usage",
+    "VoiceStarted",
+    "VoiceStopped",
 ]
 
 Usage = Mapping[str, object]
@@ -93,6 +102,27 @@ class LegEnded:
 
     reason: LegEnd
     detail: str = ""
+    call_over: bool = False
+    """The carrier says that the call itself is over, not only this stream."""
+
+
+# --- from our own ear -----------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class VoiceStarted:
+    """Our own ear hears a voice that is not the echo of ours; a second opinion, never the only one."""
+
+    at_s: float
+    """When it began, on the call's clock: before it was proven."""
+
+
+@dataclass(slots=True)
+class VoiceStopped:
+    """The voice has fallen silent."""
+
+    ended_s: float
+    """When it ended, on the call's clock: before the silence that proved it."""
 
 
 # --- from the model -------------------------------------------------------------------------------
@@ -119,6 +149,13 @@ class SpeechStopped:
 
     item_id: str
     audio_end_ms: int
+
+
+@dataclass(slots=True)
+class InputCommitted:
+    """`input_audio_buffer.committed`: what the caller said has become an item of the conversation."""
+
+    item_id: str
 
 
 @dataclass(slots=True)
@@ -166,6 +203,7 @@ class FunctionCall:
     name: str
     arguments: str
     """JSON text from the model; may be malformed."""
+    item_id: str = ""
 
 
 @dataclass(slots=True)
@@ -226,6 +264,50 @@ class ToolResult:
     elapsed_ms: int = 0
 
 
+class TransferState(StrEnum):
+    """What became of an attempt to reach a human."""
+
+    RINGING = "ringing"
+    ANSWERED = "answered"
+    """Somebody took the call; of a warm transfer, the brief is being told."""
+    ACCEPTED = "accepted"
+    """Warm: the accept key was pressed."""
+    BUSY = "busy"
+    NO_ANSWER = "no_answer"
+    REJECTED = "rejected"
+    FAILED = "failed"
+
+
+@dataclass(slots=True)
+class TransferProgress:
+    """The carrier's word about a `StartTransfer`."""
+
+    transfer_id: str
+    state: TransferState
+    detail: str = ""
+    """For the journal; no numbers."""
+
+
+@dataclass(slots=True)
+class SecretKept:
+    """The vault has taken the digits of a `KeepSecret`."""
+
+    secret_id: str
+    token: str
+    """What stands for the digits from now on; "" when the vault could not take them."""
+
+
+@dataclass(slots=True)
+class OperatorAsked:
+    """A person at the business, or their program, wants something of a live call."""
+
+    command_id: str
+    """The asker's id: what was done once is not done again."""
+    who: str
+    """Name of the API key it came with."""
+    action: Action
+
+
 @dataclass(slots=True)
 class Spent:
     """What the call has cost so far."""
@@ -262,6 +344,9 @@ Event = (
     | SessionReady
     | SpeechStarted
     | SpeechStopped
+    | VoiceStarted
+    | VoiceStopped
+    | InputCommitted
     | ResponseCreated
     | CallerSaid
     | AgentSaid
@@ -270,6 +355,9 @@ Event = (
     | ModelFault
     | ModelClosed
     | ToolResult
+    | TransferProgress
+    | SecretKept
+    | OperatorAsked
     | Spent
     | DrainAsked
     | StopAsked

@@ -2,8 +2,109 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
-__all__ = ["CallPlan"]
+__all__ = [
+    "BACKCHANNELS",
+    "CallPlan",
+    "EarlyReply",
+    "Idle",
+    "ReversibleBargeIn",
+    "TransferMode",
+    "TransferTarget",
+    "TurnMode",
+    "TurnTaking",
+]
+
+BACKCHANNELS = frozenset(
+    "ah aha alright cool fine good great hm hmm huh i mhm mm mmhm mmm mmhmm oh ok okay right see sure uh uhhuh um yeah "
+    "yep yes yup".split()
+)
+"""Words with which English listeners say that they still listen; letters only, lower case."""
+
+
+class TurnMode(StrEnum):
+    """Who notices that the caller's turn is over."""
+
+    SERVER_VAD = "server_vad"
+    SEMANTIC_VAD = "semantic_vad"
+    MANUAL = "manual"
+    """We commit the caller's audio: at a key, when our own ear hears silence, or when an operator asks."""
+
+
+@dataclass(slots=True, frozen=True)
+class TurnTaking:
+    """How the end of the caller's turn is noticed. Every value is sent: the API's own defaults have changed."""
+
+    mode: TurnMode = TurnMode.SERVER_VAD
+    threshold: float = 0.5
+    """server_vad: loudness that counts as speech, 0 to 1."""
+    prefix_padding_ms: int = 300
+    """server_vad: audio kept from before speech was noticed."""
+    silence_ms: int = 500
+    """server_vad, and manual with `own_ear`: silence that ends a turn."""
+    idle_timeout_ms: int | None = None
+    """server_vad: silence after which the server speaks up by itself."""
+    eagerness: str = "auto"
+    """semantic_vad: low, medium, high or auto."""
+    key: str | None = None
+    """manual: the key that ends a turn."""
+    own_ear: bool = False
+    """manual: our own ear ends a turn."""
+
+    @property
+    def known_silence_ms(self) -> int:
+        """The silence that has passed when a turn is found to be over; 0 where that has no fixed length."""
+        return self.silence_ms if self.mode is TurnMode.SERVER_VAD else 0
+
+
+@dataclass(slots=True, frozen=True)
+class ReversibleBargeIn:
+    """Speech pauses what plays; only what proves to be an interruption cuts it. Needs our own ear."""
+
+    confirm_ms: int = 600
+    """Speech of this length is an interruption; shorter is judged by its words."""
+    backchannels: frozenset[str] = BACKCHANNELS
+    """Words that do not interrupt; letters only, lower case."""
+
+
+@dataclass(slots=True, frozen=True)
+class EarlyReply:
+    """The model answers after a short silence; we hold the answer until the turn proves to be over. Needs our ear."""
+
+    server_silence_ms: int = 200
+    """Silence after which the model begins to answer."""
+    confirm_ms: int = 500
+    """Silence, by our own ear, after which the answer is let out."""
+
+
+@dataclass(slots=True, frozen=True)
+class Idle:
+    """What happens when the caller gives no sign any more."""
+
+    after_s: float = 15.0
+    prompts: tuple[str, ...] = ("Are you still there?",)
+    """Said exactly, one after each silence; then the call is ended with a goodbye."""
+
+
+class TransferMode(StrEnum):
+    BLIND = "blind"
+    WARM = "warm"
+
+
+@dataclass(slots=True, frozen=True)
+class TransferTarget:
+    """A human, or a queue of them, to whom callers may be transferred."""
+
+    number: str
+    """E.164."""
+    mode: TransferMode = TransferMode.BLIND
+    description: str = ""
+    brief: str = ""
+    """Warm: what the human is told before they accept; the model's own summary follows it."""
+    accept_key: str = "1"
+    """Warm: the key with which the human takes the caller; "" takes whoever answers, machines too."""
+    ring_s: float = 25.0
 
 
 @dataclass(slots=True, frozen=True)
@@ -14,15 +115,23 @@ class CallPlan:
     """The session's instructions; a response's own instructions replace them, so they are said again there."""
     greeting: str | None = None
     """Said exactly, as the first words; None lets the caller speak first."""
+    greeting_interruptible: bool = True
     goodbye: str = "Say one short, friendly goodbye in the language of the call, and nothing else."
     """How to ask for the last words when the agent hangs up without having said any."""
-    silence_ms: int = 500
-    """How much silence the model's turn detection waits for; subtracted to find the end of speech."""
+    turns: TurnTaking = TurnTaking()
+    reversible: ReversibleBargeIn | None = None
+    """None: every start of speech interrupts."""
+    early_reply: EarlyReply | None = None
+    idle: Idle | None = None
+    keys_to_model: bool = True
+    """Whether keys that nobody collects are told to the model as text."""
+    transfer_targets: Mapping[str, TransferTarget] = field(default_factory=dict)
+    """The only numbers callers may be transferred to, by name."""
     tool_deadline_s: Mapping[str, float] = field(default_factory=dict)
     """Longest wait per tool, in seconds; after it the model gets an error."""
     default_tool_deadline_s: float = 10.0
-    hang_up: bool = True
-    """Whether the model was offered the built-in hang_up."""
+    built_in: frozenset[str] = frozenset({"hang_up"})
+    """Names of the built-in functions that the model was offered; see `functions.py`."""
     max_duration_s: float = 1800.0
     max_cost_usd: float | None = None
     lead_ms: float = 400.0
@@ -35,3 +144,13 @@ class CallPlan:
     """From the loss of the model to a ready new session."""
     answer_s: float = 10.0
     """From the end of caller speech, or from our asking, to the model's first sign of an answer."""
+
+    @property
+    def server_answers(self) -> bool:
+        """Whether the server begins a response by itself at the end of a turn, and cancels it at speech."""
+        return self.reversible is None
+
+    @property
+    def needs_ear(self) -> bool:
+        """Whether the call cannot do without our own ear."""
+        return self.reversible is not None or self.early_reply is not None or self.turns.own_ear

@@ -15,6 +15,8 @@ from pydantic_core import from_json
 from gateway.core.commands import (
     AppendAudio,
     CancelResponse,
+    CommitInput,
+    ConfigureTurns,
     CreateItem,
     CreateResponse,
     DeleteItem,
@@ -27,6 +29,7 @@ from gateway.core.events import (
     CallerSaid,
     Event,
     FunctionCall,
+    InputCommitted,
     ModelFault,
     OutputAccepted,
     ResponseCreated,
@@ -34,6 +37,7 @@ from gateway.core.events import (
     SpeechStarted,
     SpeechStopped,
 )
+from gateway.core.plan import TurnMode, TurnTaking
 from gateway.core.recovery import is_permanent
 from gateway.errors import RemoteProtocolError
 
@@ -47,6 +51,7 @@ __all__ = [
     "parse",
     "session_update",
     "text_of",
+    "turn_detection",
 ]
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024
@@ -67,7 +72,17 @@ SIGN_OF_LIFE = json.dumps({"type": "session.update", "event_id": SIGN_OF_LIFE_ID
 _is_base64 = re.compile(r"[A-Za-z0-9+/]+={0,2}").fullmatch
 
 Message = Mapping[str, Any]
-Encodable = AppendAudio | CreateItem | DeleteItem | TruncateItem | SubmitToolOutput | CreateResponse | CancelResponse
+Encodable = (
+    AppendAudio
+    | CommitInput
+    | ConfigureTurns
+    | CreateItem
+    | DeleteItem
+    | TruncateItem
+    | SubmitToolOutput
+    | CreateResponse
+    | CancelResponse
+)
 
 
 def parse(text: str | bytes) -> Message:
@@ -109,8 +124,16 @@ def text_of(command: Encodable) -> str:
             }
         case DeleteItem(item_id):
             event = {"type": "conversation.item.delete", "item_id": item_id}
-        case CreateItem(item):
+        case CreateItem(item, after):
             event = {"type": "conversation.item.create", "item": item}
+            if after is not None:
+                event["previous_item_id"] = after
+        case CommitInput():
+            event = {"type": "input_audio_buffer.commit"}
+        case ConfigureTurns(turns, creates, interrupts):
+            detection = turn_detection(turns, creates=creates, interrupts=interrupts)
+            session = {"type": "realtime", "audio": {"input": {"turn_detection": detection}}}
+            event = {"type": "session.update", "session": session}
         case SubmitToolOutput(tool_call_id, output):
             item = {"type": "function_call_output", "call_id": tool_call_id, "output": output}
             event = {"type": "conversation.item.create", "item": item}
@@ -129,6 +152,27 @@ def text_of(command: Encodable) -> str:
 def session_update(session: Mapping[str, Any]) -> str:
     """Return the `session.update` that configures a session; it must carry `type` every time (protocols, fact 5)."""
     return json.dumps({"type": "session.update", "event_id": SESSION_UPDATE_ID, "session": session})
+
+
+def turn_detection(turns: TurnTaking, *, creates: bool, interrupts: bool) -> dict[str, Any] | None:
+    """Return `audio.input.turn_detection`; None turns it off. Every value is sent (protocols, §4)."""
+    both = {"create_response": creates, "interrupt_response": interrupts}
+    match turns.mode:
+        case TurnMode.MANUAL:
+            return None
+        case TurnMode.SEMANTIC_VAD:
+            return {"type": "semantic_vad", "eagerness": turns.eagerness, **both}
+        case TurnMode.SERVER_VAD:
+            return {
+                "type": "server_vad",
+                "threshold": turns.threshold,
+                "prefix_padding_ms": turns.prefix_padding_ms,
+                "silence_duration_ms": turns.silence_ms,
+                "idle_timeout_ms": turns.idle_timeout_ms,
+                **both,
+            }
+        case _:
+            assert_never(turns.mode)
 
 
 # --- fields ---------------------------------------------------------------------------------------
@@ -185,6 +229,10 @@ def _speech_stopped(message: Message) -> list[Event]:
     return [SpeechStopped(_text(message, "item_id"), _number(message, "audio_end_ms"))]
 
 
+def _committed(message: Message) -> list[Event]:
+    return [InputCommitted(_text(message, "item_id"))]
+
+
 def _caller_said(message: Message) -> list[Event]:
     return [CallerSaid(_text(message, "item_id"), _text(message, "transcript", MAX_TEXT), _usage(message))]
 
@@ -215,7 +263,9 @@ def _response_done(message: Message) -> list[Event]:
     status = response.get("status")
     output = response.get("output")
     calls = tuple(
-        FunctionCall(item["call_id"], _or_empty(item, "name"), _or_empty(item, "arguments", MAX_TEXT))
+        FunctionCall(
+            item["call_id"], _or_empty(item, "name"), _or_empty(item, "arguments", MAX_TEXT), _or_empty(item, "id")
+        )
         for item in (output if isinstance(output, list) else [])
         if isinstance(item, dict)
         and item.get("type") == "function_call"
@@ -268,6 +318,7 @@ DECODERS: Mapping[str, Callable[[Message], list[Event]]] = {
     "response.output_audio.delta": _audio_delta,
     "input_audio_buffer.speech_started": _speech_started,
     "input_audio_buffer.speech_stopped": _speech_stopped,
+    "input_audio_buffer.committed": _committed,
     "conversation.item.input_audio_transcription.completed": _caller_said,
     "response.output_audio_transcript.done": _agent_said,
     "response.output_text.done": _agent_said,
@@ -293,7 +344,6 @@ IGNORED: Mapping[str, str] = {
     "conversation.item.input_audio_transcription.delta": _LATER,
     "conversation.item.input_audio_transcription.segment": "diarisation is never asked for",
     "conversation.item.input_audio_transcription.failed": "the caller's turn stays without text; the model heard it",
-    "input_audio_buffer.committed": "speech_started already named the item",
     "input_audio_buffer.cleared": "we never clear the input",
     "input_audio_buffer.timeout_triggered": "the response that follows is announced by itself",
     "input_audio_buffer.dtmf_event_received": "SIP sessions only: here digits come from the carrier",

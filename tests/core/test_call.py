@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core import Call, CallPlan, Phase
+from gateway.core import Call, CallPlan, Phase, TurnTaking
 from gateway.core import commands as cmd
 from gateway.core import events as ev
 from gateway.core.call import TRANSITIONS
@@ -142,7 +142,7 @@ def test_a_response_of_ours_that_begins_while_the_caller_speaks_is_cancelled_by_
 
 
 def test_latency_counts_from_the_end_of_speech_to_the_first_audio() -> None:
-    call = active(CallPlan(silence_ms=500))
+    call = active(CallPlan(turns=TurnTaking(silence_ms=500)))
     call.receive(ev.SpeechStarted("u1", 0), 2.0)
     call.receive(ev.SpeechStopped("u1", 0), 4.0)
     call.receive(ev.ResponseCreated("r1", ""), 4.1)

@@ -7,7 +7,7 @@ from typing import assert_never
 
 from gateway.carriers.base import Feed
 from gateway.carriers.twilio import codec
-from gateway.core.commands import ClearAudio, HangUp, LegCommand, PlayAudio, SendMark
+from gateway.core.commands import ClearAudio, HangUp, LegCommand, PlayAudio, SendDigits, SendMark
 from gateway.core.events import Event, LegEnd, LegEnded
 from gateway.errors import RemoteProtocolError
 from gateway.wire import DirectSocket, TextSocket, WireClosed
@@ -49,6 +49,8 @@ class TwilioLeg:
             case ClearAudio():
                 self._outbox = deque(message for message in self._outbox if not message[0])
                 self._queue(False, codec.clear(self._stream_id))
+            case SendDigits():
+                raise NotImplementedError
             case HangUp():
                 self._hanging_up = True
                 self._wake.set()
