@@ -18,6 +18,8 @@ class Speech:
 
     text: str
     """What is said; it becomes the output audio transcript."""
+    silent: bool = False
+    """The item has its transcript and no audio at all."""
 
 
 @dataclass(slots=True, frozen=True)

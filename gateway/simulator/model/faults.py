@@ -21,6 +21,7 @@ __all__ = [
     "RateLimited",
     "RefuseUpdate",
     "Stall",
+    "UnannouncedDone",
     "UnknownItemDelta",
     "parse",
 ]
@@ -77,8 +78,14 @@ class UnknownItemDelta(_Step):
     count: int = Field(default=1, ge=1, le=100)
 
 
+class UnannouncedDone(_Step):
+    """Send a `response.done` (cancelled) of a response nobody announced, and go on."""
+
+    kind: Literal["unannounced_done"]
+
+
 class LateDeltas(_Step):
-    """When this response is cancelled, send this many deltas of it afterwards."""
+    """When this response is cancelled, send the next so many 100 ms of its audio afterwards, as far as it has them."""
 
     kind: Literal["late_deltas"]
     count: int = Field(default=1, ge=1, le=100)
@@ -137,7 +144,8 @@ class Stall(_Ending):
 Ending: TypeAlias = RateLimited | FailResponse | Incomplete | Close | Expire | Stall
 
 FaultStep: TypeAlias = Annotated[
-    Delay | Error | Garbage | UnknownItemDelta | LateDeltas | RefuseUpdate | Ending, Field(discriminator="kind")
+    Delay | Error | Garbage | UnknownItemDelta | UnannouncedDone | LateDeltas | RefuseUpdate | Ending,
+    Field(discriminator="kind"),
 ]
 
 _ADAPTER: TypeAdapter[FaultStep] = TypeAdapter(FaultStep)

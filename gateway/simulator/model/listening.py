@@ -125,6 +125,7 @@ class Listening:
 
     def _answer(self) -> None:
         detection = self._state.config.audio.input.turn_detection
+        self._slot.settle()
         # With interrupt_response off the service drops the automatic response while another one runs.
         if detection is not None and detection.create_response and not self._slot.busy:
             self._slot.create(ResponseParams())

@@ -27,12 +27,25 @@ class ModelOptions(BaseModel):
     """Audio is generated this many times faster than it plays."""
     delta_ms: tuple[int, int] = (100, 400)
     """Shortest and longest audio delta, in ms of speech."""
+    ttfb_ms: float = Field(default=0.0, ge=0, le=60_000)
+    """Median delay from `response.created` to the first item, log-normal; equal for equal seed, session and turn."""
+    ttfb_sigma: float = Field(default=0.35, ge=0, le=2)
+    """Spread of the delay: the standard deviation of its logarithm. 0 makes it always the median."""
+    text_delta_ms: int = Field(default=0, ge=0, le=10_000)
+    """Between two deltas of written text or of a function's arguments."""
+    done_events: Literal["each", "batched"] = "each"
+    """Whether the `.done` events of a response's items follow each item, or stand together before `response.done`."""
+    cancel_ms: int = Field(default=0, ge=0, le=10_000)
+    """How long a response goes on after speech started or after a `response.cancel`; it may complete meanwhile."""
     transcription_delay_ms: int = Field(default=150, ge=0, le=60_000)
     """From commit to the transcription events of a user turn."""
     late_deltas: int = Field(default=0, ge=0, le=100)
-    """Audio deltas that still arrive after a response was cancelled."""
+    """Audio deltas (100 ms each) that still arrive after `response.done` of a cancelled response, as far as the
+    interrupted item has more audio."""
     late_delta_ms: int = Field(default=40, ge=0, le=10_000)
     """How long after `response.done` they arrive."""
+    unannounced_done: bool = False
+    """After each cancelled response, a `response.done` of one that was never announced."""
     rate_limits: Literal["before", "after", "never"] = "after"
     """Where `rate_limits.updated` stands relative to a response."""
 

@@ -31,6 +31,10 @@ class Opened:
     ids: Json
     text: str = ""
     """Transcript, text or arguments streamed so far."""
+    sound: bytes = b""
+    """All mu-law audio the item is to have."""
+    sent: int = 0
+    """Bytes of it streamed so far."""
 
 
 class Output:
@@ -48,9 +52,12 @@ class Output:
         self._in_conversation = in_conversation
         self._out = Outbound(audio_format)
         self._audio_format = audio_format
+        self._parked: list[Opened] = []
+        """Complete items whose `.done` events wait for the end of the response."""
 
-    def open_audio(self) -> Opened:
+    def open_audio(self, sound: bytes) -> Opened:
         opened = self._open_message("audio", {"type": "audio", "transcript": ""}, {"type": "output_audio"})
+        opened.sound = sound
         self._out = Outbound(self._audio_format)
         self._state.record.keep(Spoken(opened.item.id, self._response_id))
         return opened
@@ -77,20 +84,40 @@ class Output:
         """Stream some of an item's sound."""
         self.audio_ms += len(mulaw) / BYTES_PER_MS
         self._state.record.spoken[opened.item.id].audio += mulaw
+        opened.sent += len(mulaw)
         if not opened.item.truncated:
             opened.item.audio += mulaw
-        self.stray(opened, mulaw)
+        self._emit_audio(opened, mulaw)
 
     def stray(self, opened: Opened, mulaw: bytes) -> None:
         """Send a delta that belongs to no item any more."""
+        self._state.record.spoken[opened.item.id].late += mulaw
+        self._emit_audio(opened, mulaw)
+
+    def _emit_audio(self, opened: Opened, mulaw: bytes) -> None:
         encoded = base64.b64encode(self._out.encode(mulaw)).decode()
         self._state.emit("response.output_audio.delta", **opened.ids, delta=encoded)
 
-    def close(self, status: Literal["completed", "incomplete"]) -> None:
-        """Finish the open item, if any."""
+    def complete(self) -> None:
+        """Finish the open item, whose deltas are all sent."""
         opened, self.opened = self.opened, None
         if opened is None:
             return
+        if self._state.options.done_events == "batched":
+            self._parked.append(opened)
+        else:
+            self._finish(opened, "completed")
+
+    def close(self, status: Literal["completed", "incomplete"]) -> None:
+        """Finish every item: the complete ones as such, the one still open, if any, with `status`."""
+        parked, self._parked = self._parked, []
+        for opened in parked:
+            self._finish(opened, "completed")
+        last, self.opened = self.opened, None
+        if last is not None:
+            self._finish(last, status)
+
+    def _finish(self, opened: Opened, status: Literal["completed", "incomplete"]) -> None:
         item, emit = opened.item, self._state.emit
         fields = self._emit_done(opened)
         item.wire = {**item.wire, "status": status, **fields}

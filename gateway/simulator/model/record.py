@@ -28,6 +28,8 @@ class Spoken:
     text: str = ""
     audio: bytearray = field(default_factory=bytearray)
     """All mu-law audio that was sent as deltas of the item, late deltas aside."""
+    late: bytearray = field(default_factory=bytearray)
+    """Mu-law audio that arrived after the item's end because its response was cancelled; nobody may hear it."""
 
 
 @dataclass(slots=True, frozen=True)

@@ -6,24 +6,22 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Literal, TypeAlias, assert_never
 
 from gateway.errors import GatewayError
 from gateway.simulator.engine import Context, FunctionCall, Speech
 from gateway.simulator.model import faults
-from gateway.simulator.model.config import FunctionTool, SessionConfig
 from gateway.simulator.model.conversation import Item
 from gateway.simulator.model.output import Opened, Output
+from gateway.simulator.model.plan import Plan
 from gateway.simulator.model.refusals import Refused
-from gateway.simulator.model.requests import ResponseParams
 from gateway.simulator.model.shapes import Json
-from gateway.simulator.model.sound import BYTES_PER_MS, SILENCE
+from gateway.simulator.model.sound import BYTES_PER_MS
 from gateway.simulator.model.speaking import steps, words
 from gateway.simulator.model.state import SessionState
 from gateway.simulator.model.usage import ASSISTANT_MS_PER_TOKEN, audio_out_tokens, text_tokens
 
-__all__ = ["Plan", "Response", "Status", "plan"]
+__all__ = ["Response", "Status"]
 
 Status: TypeAlias = Literal["in_progress", "completed", "cancelled", "failed", "incomplete"]
 
@@ -31,43 +29,8 @@ logger = logging.getLogger(__name__)
 
 ARGUMENT_DELTA = 12
 """Characters of a function call's arguments in one delta."""
-LATE_DELTA = SILENCE * (100 * BYTES_PER_MS)
+LATE_DELTA_BYTES = 100 * BYTES_PER_MS
 UNKNOWN = {"response_id": "resp_unknown", "item_id": "item_unknown", "output_index": 0, "content_index": 0}
-
-
-@dataclass(slots=True, frozen=True)
-class Plan:
-    """What one response is made with: its own settings over the session's."""
-
-    instructions: str
-    tools: tuple[Json, ...]
-    tool_choice: str | Json
-    voice: str
-    audio_format: Json
-    modality: str
-    max_output_tokens: int | str
-    metadata: dict[str, str] | None
-    in_conversation: bool
-
-
-def plan(config: SessionConfig, params: ResponseParams) -> Plan:
-    """Return the effective settings of a response."""
-    effective = config.model_dump(exclude_none=True) | params.model_dump(exclude_none=True, exclude={"audio", "input"})
-    output = params.audio.output if params.audio else None
-    voice = (output.voice if output else None) or config.audio.output.voice
-    audio_format = (output.format if output else None) or config.audio.output.format
-    tools = params.tools if params.tools is not None else config.tools
-    return Plan(
-        instructions=effective["instructions"],
-        tools=tuple(tool.model_dump(exclude_none=True) for tool in tools if isinstance(tool, FunctionTool)),
-        tool_choice=effective["tool_choice"],
-        voice=voice if isinstance(voice, str) else voice.id,
-        audio_format=audio_format.model_dump(),
-        modality=effective["output_modalities"][0],
-        max_output_tokens=effective["max_output_tokens"],
-        metadata=params.metadata,
-        in_conversation=params.conversation == "auto",
-    )
 
 
 class Response:
@@ -86,6 +49,7 @@ class Response:
         self._usage = state.meter.measure(
             made_with.instructions, made_with.tools, self._prompt, in_conversation=made_with.in_conversation
         )
+        self._first_byte_at = self._draw_first_byte()
         self._late = state.options.late_deltas
         self._ending: faults.Ending | None = None
         self._budget = self._token_budget()
@@ -125,6 +89,8 @@ class Response:
         self._state.emit("response.done", response=self._wire(details, self._spent()))
         if self._state.options.rate_limits == "after":
             self._emit_rate_limits()
+        if status == "cancelled" and self._state.options.unannounced_done:
+            self._emit_unannounced()
         if status == "cancelled" and self._late and interrupted is not None and interrupted.kind == "audio":
             self._state.tasks.start(self._straggle(interrupted))
         self._finished(self)
@@ -134,6 +100,9 @@ class Response:
             if item.heard is not None and not item.heard.done():
                 await asyncio.shield(item.heard)
         answer = await self._state.engine.respond(self._context())
+        wait_s = self._first_byte_at - self._state.now
+        if wait_s > 0:
+            await asyncio.sleep(wait_s)
         await asyncio.sleep(answer.think_s)
         for fault in answer.faults:
             await self._act(faults.parse(fault))
@@ -154,13 +123,19 @@ class Response:
             turn=self._state.conversation.turns,
         )
 
+    def _draw_first_byte(self) -> float:
+        """Loop time before which nothing is said: counted from `response.created`, hearing and thinking included."""
+        last = self._prompt[-1].wire.get("type") if self._prompt else ""
+        kind = "result" if last == "function_call_output" else "answer" if self.plan.in_conversation else "aside"
+        return self._state.now + self._state.first_byte_s(kind)
+
     async def _speak(self, speech: Speech) -> None:
         output, options = self._output, self._state.options
         if self.plan.modality == "text":
             await self._stream(output.open_text(), words(speech.text))
             return
-        audio = await self._state.engine.speak(speech.text, self.plan.voice)
-        opened = output.open_audio()
+        audio = b"" if speech.silent else await self._state.engine.speak(speech.text, self.plan.voice)
+        opened = output.open_audio(audio)
         for step in steps(self._state.ids.rng, speech.text, audio, options.delta_ms):
             for word in step.words:
                 output.delta(opened, word)
@@ -173,7 +148,7 @@ class Response:
             if self._budget <= 0:
                 await self._end()
                 return
-        output.close("completed")
+        output.complete()
 
     async def _call(self, call: FunctionCall) -> None:
         text = call.arguments
@@ -181,10 +156,13 @@ class Response:
         await self._stream(self._output.open_call(call.name), pieces)
 
     async def _stream(self, opened: Opened, pieces: Sequence[str]) -> None:
+        pause_s = self._state.options.text_delta_ms / 1000
         for piece in pieces:
             self._output.delta(opened, piece)
+            if pause_s:
+                await asyncio.sleep(pause_s)
             await self._state.outbox.room()
-        self._output.close("completed")
+        self._output.complete()
 
     async def _act(self, fault: faults.FaultStep) -> None:
         state = self._state
@@ -198,6 +176,8 @@ class Response:
             case faults.UnknownItemDelta():
                 for _ in range(fault.count):
                     state.emit("response.output_audio.delta", **UNKNOWN, delta="f39/f39/")
+            case faults.UnannouncedDone():
+                self._emit_unannounced()
             case faults.LateDeltas():
                 self._late = fault.count
             case faults.RefuseUpdate():
@@ -242,8 +222,10 @@ class Response:
 
     async def _straggle(self, interrupted: Opened) -> None:
         await asyncio.sleep(self._state.options.late_delta_ms / 1000)
-        for _ in range(self._late):
-            self._output.stray(interrupted, LATE_DELTA)
+        start = interrupted.sent
+        rest = interrupted.sound[start : start + self._late * LATE_DELTA_BYTES]
+        for at in range(0, len(rest), LATE_DELTA_BYTES):
+            self._output.stray(interrupted, rest[at : at + LATE_DELTA_BYTES])
 
     def _token_budget(self) -> int:
         limit = self.plan.max_output_tokens
@@ -275,6 +257,14 @@ class Response:
             "usage": usage,
             "metadata": self.plan.metadata,
         }
+
+    def _emit_unannounced(self) -> None:
+        """A `response.done` whose `response.created` never came, as seen around interruptions (notes §5.2)."""
+        cancelled = {"type": "cancelled", "reason": "turn_detected"}
+        wire = self._wire(cancelled, None)
+        self._state.emit(
+            "response.done", response={**wire, "id": self._state.ids.new("resp"), "status": "cancelled", "output": []}
+        )
 
     def _emit_rate_limits(self) -> None:
         used = self._usage["input_tokens"]

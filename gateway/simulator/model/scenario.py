@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -11,7 +11,7 @@ from gateway.errors import ConfigError
 from gateway.simulator.model.faults import FaultStep
 from gateway.simulator.model.options import ModelOptions
 
-__all__ = ["Call", "Scenario", "Turn", "load_scenario", "parse_scenario"]
+__all__ = ["Call", "Scenario", "Silent", "Turn", "load_scenario", "parse_scenario"]
 
 MAX_BYTES = 1 << 20
 
@@ -36,6 +36,13 @@ class Call(_Part):
     """Strings inside may hold {group} templates; a plain string is sent as it is, malformed JSON included."""
 
 
+class Silent(_Part):
+    """An output item that has words and no audio at all."""
+
+    text: str = ""
+    silent: Literal[True]
+
+
 class Turn(_Part):
     """What happens at one user turn."""
 
@@ -43,7 +50,7 @@ class Turn(_Part):
     """What the audio of this turn is understood as; a text turn is understood as its text."""
     match: Annotated[str, AfterValidator(_compiles)] | None = None
     """Searched in what was understood, ignoring case; its groups fill {1} or {name} in `say` and `calls`."""
-    say: str | list[str] = Field(default_factory=list)
+    say: str | list[str | Silent] = Field(default_factory=list)
     """Spoken before any call; several texts become several output items."""
     calls: list[Call] = Field(default_factory=list)
     result: str | None = None
@@ -54,7 +61,7 @@ class Turn(_Part):
     """As `faults`, for the response after the calls were answered."""
 
     @property
-    def texts(self) -> list[str]:
+    def lines(self) -> list[Silent | str]:
         return [self.say] if isinstance(self.say, str) else self.say
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from gateway.simulator.engine import Answer, Context, Fault, FunctionCall, Speech, Vad
 from gateway.simulator.model.faults import FaultStep
 from gateway.simulator.model.hearing import EnergyVad
-from gateway.simulator.model.scenario import Call, Scenario, Turn
+from gateway.simulator.model.scenario import Call, Scenario, Silent, Turn
 from gateway.simulator.model.sound import tone_tile
 
 __all__ = ["ScriptedEngine", "babble"]
@@ -66,7 +66,7 @@ class ScriptedEngine:
 
     def _open(self, script: Turn, items: Sequence[Mapping[str, Any]]) -> Answer:
         groups = _groups(script.match, _last_user_text(items) or script.heard)
-        spoken = [Speech(_fill(text, groups)) for text in script.texts]
+        spoken = [_speech(line, groups) for line in script.lines]
         calls = [FunctionCall(call.name, _arguments(call, groups)) for call in script.calls]
         if not spoken and not calls and not script.faults:
             spoken = [Speech(self._scenario.default)]
@@ -86,6 +86,12 @@ class ScriptedEngine:
             self._acted[id(step)] += 1
             if step.times is None or self._acted[id(step)] <= step.times:
                 yield Fault(step.kind, step.model_dump(exclude={"kind"}))
+
+
+def _speech(line: str | Silent, groups: Mapping[str, str]) -> Speech:
+    if isinstance(line, str):
+        return Speech(_fill(line, groups))
+    return Speech(_fill(line.text, groups), silent=True)
 
 
 def _asks(item: Mapping[str, Any]) -> bool:

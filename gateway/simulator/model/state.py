@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import time
 from collections.abc import Coroutine
 from random import Random
@@ -19,6 +20,7 @@ from gateway.simulator.model.usage import Meter
 __all__ = ["EXPIRED", "Ids", "SessionState", "Tasks"]
 
 EXPIRED = "Your session hit the maximum duration of 60 minutes."
+MAX_FIRST_BYTE_MS = 60_000.0
 
 
 class Ids:
@@ -72,7 +74,8 @@ class SessionState:
         now = asyncio.get_running_loop().time()
         self.engine = engine
         self.options = options
-        self.ids = Ids(Random(f"{options.seed}:{number}"))
+        self._seed = f"{options.seed}:{number}"
+        self.ids = Ids(Random(self._seed))
         self.config = SessionConfig(model=model)
         conversation = Conversation(self.ids.new("conv"), options.max_items)
         self.record = SessionRecord(self.ids.new("sess"), model, now, conversation)
@@ -101,6 +104,18 @@ class SessionState:
         """Unix time, as the API tells it."""
         epoch = time.time() - self.now if self.options.epoch is None else self.options.epoch
         return int(epoch + self.record.opened_at + self.options.expires_s)
+
+    def first_byte_s(self, kind: str) -> float:
+        """Return how long the model takes to its first byte; `kind` tells apart the responses of one turn.
+
+        It depends on nothing but the seed, the session's number, the turn and the kind, so that two runs that ask for
+        more or fewer responses still meet the same delays.
+        """
+        median_ms = self.options.ttfb_ms
+        if not median_ms:
+            return 0.0
+        rng = Random(f"{self._seed}:{self.conversation.turns}:{kind}")
+        return min(rng.lognormvariate(math.log(median_ms), self.options.ttfb_sigma), MAX_FIRST_BYTE_MS) / 1000
 
     def emit(self, kind: str, **fields: object) -> None:
         """Send a server event."""
