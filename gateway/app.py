@@ -5,7 +5,6 @@ out ends what still lives.
 """
 
 import asyncio
-import hmac
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,6 +16,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
 from gateway.agents import AgentsFile
+from gateway.apikeys import KeyRing
 from gateway.calls import CallMaker
 from gateway.carriers.base import CallOffer
 from gateway.carriers.twilio.rest import TwilioRest
@@ -29,7 +29,6 @@ from gateway.outbound.dialler import Dialler
 from gateway.outbound.journal import StoredAttempts
 from gateway.outbound.pace import Pace
 from gateway.outbound.policy import DialPolicy
-from gateway.outbound.routes import hash_key
 from gateway.outbound.routes import router as outbound_router
 from gateway.realtime.connection import Dial, dial
 from gateway.registry import Registry, new_call_id
@@ -118,7 +117,7 @@ def create_app(
     app.state.gateway = gateway
     app.include_router(twilio_router(_door(settings, gateway, maker)))
     if dialler is not None:
-        keys = [hash_key(key.get_secret_value()) for key in settings.api_keys]
+        keys = [key.digest for key in settings.key_ring().keys]
         callers = {
             name: next(iter(agent.numbers), settings.twilio_from_number) for name, agent in agents.agents.items()
         }
@@ -189,6 +188,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def _health_routes(app: FastAPI, gateway: Gateway) -> None:
+    keys = gateway.settings.key_ring()
+
     @app.get("/livez", include_in_schema=False)
     async def livez() -> Response:
         return Response("ok", media_type="text/plain")
@@ -206,15 +207,14 @@ def _health_routes(app: FastAPI, gateway: Gateway) -> None:
 
     @app.get("/metrics", include_in_schema=False)
     async def metrics(request: Request) -> Response:
-        if not _may_read_metrics(gateway.settings, request):
+        if not _may_read_metrics(keys, request):
             return Response("forbidden", 403, media_type="text/plain")
         return Response(gateway.metrics.page(), media_type="text/plain; version=0.0.4")
 
 
-def _may_read_metrics(settings: Settings, request: Request) -> bool:
+def _may_read_metrics(keys: KeyRing, request: Request) -> bool:
     """An API key, or a scraper on this machine that no proxy stands in front of."""
-    given = request.headers.get("authorization", "").removeprefix("Bearer ").encode()
-    if any(hmac.compare_digest(given, key.get_secret_value().encode()) for key in settings.api_keys):
+    if keys.name_of(request.headers.get("authorization", "")) is not None:
         return True
     proxied = "x-forwarded-for" in request.headers or "forwarded" in request.headers
     return not proxied and request.client is not None and is_loopback(request.client.host)

@@ -76,6 +76,8 @@ async def run_checks(settings: Settings | ConfigError, agents_path: Path, *, net
             for agent in agents.agents.values()
             for tool in agent.tools
         ]
+    if settings.api_keys:
+        results.append(await _run("api keys", _api_keys(settings)))
     results.append(await _run("recordings", _recordings(settings.recordings_dir)))
     results.append(await _run("database", _database(settings.database_url)))
     results.append(await _run("public url", _public_url(settings, network=network)))
@@ -127,6 +129,16 @@ async def _secret(settings: Settings, tool: Tool) -> str:
         fix = "set the variable or file the tool names, or GATEWAY_WEBHOOK_SECRET for tools that name none"
         raise _Finding(str(error), fix) from None
     return "found" if len(keys) == 1 else f"found, {len(keys)} keys sign (rotation)"
+
+
+async def _api_keys(settings: Settings) -> str:
+    keys = settings.key_ring().keys
+    names = ", ".join(key.name for key in keys)
+    clear = [key.name for key in keys if not key.hashed]
+    if clear:
+        fix = "keep the hash instead: `gateway key NAME --stdin` makes it of a key that you have"
+        raise _Finding(f"{names}; in clear: {', '.join(clear)}", fix, warning=True)
+    return f"{names}; hashes only"
 
 
 async def _recordings(folder: Path) -> str:

@@ -10,6 +10,7 @@ What people call and what the agent says is not here: that is the agents file (`
 import difflib
 import os
 import re
+import socket
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
@@ -22,6 +23,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from gateway.apikeys import KeyRing, plain_entry
 from gateway.errors import ConfigError
 
 __all__ = ["Settings", "database_sentence", "is_loopback", "load_settings"]
@@ -29,7 +31,6 @@ __all__ = ["Settings", "database_sentence", "is_loopback", "load_settings"]
 PREFIX = "GATEWAY_"
 DOTENV = ".env"
 MAX_SECRET_FILE_BYTES = 64 * 1024
-MIN_API_KEY_CHARS = 16
 AZURE_SUFFIXES = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com")
 TYPO_SIMILARITY = 0.8
 """How alike an unknown GATEWAY_ variable must be to a setting to count as a typo; others are someone else's."""
@@ -45,6 +46,10 @@ def _secret(name: str, description: str, *, plain: str = "") -> Any:
     """Declare an optional secret; `plain` is a well-known variable name that is accepted too."""
     aliases = [PREFIX + name.upper(), *([plain] if plain else [])]
     return Field(default=None, validation_alias=AliasChoices(*aliases), description=description)
+
+
+def _host_name() -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname())[:64] or "gateway"
 
 
 class Settings(BaseSettings):
@@ -127,7 +132,23 @@ class Settings(BaseSettings):
 
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         default=(),
-        description="Keys of our own HTTP API, comma separated, at least 16 characters each; none: the API is off.",
+        description="Keys of our own HTTP API, comma separated: NAME:sha256:HEX as `gateway key NAME` makes it, or the "
+        "key itself, at least 16 characters. None: the API is off.",
+    )
+    client_key: SecretStr | None = _secret(
+        "client_key",
+        "Key that `gateway call` and `gateway operate` present; else the first of GATEWAY_API_KEYS that is in clear.",
+    )
+    node_name: str = Field(
+        default_factory=_host_name,
+        pattern=r"^[A-Za-z0-9_.-]{1,64}$",
+        description="What this process is called among several: told in X-Gateway-Node. The host's name by default.",
+    )
+    vault_ttl_s: int = Field(
+        default=900, ge=10, le=86_400, description="Seconds after which digits of a secure collector are forgotten."
+    )
+    vault_max: int = Field(
+        default=1000, ge=1, le=100_000, description="Entries the vault holds at once; when full, none is taken."
     )
     webhook_secret: SecretStr | None = _secret(
         "webhook_secret", "Signs tool webhooks of tools that name no secret of their own (whsec_… or raw)."
@@ -205,9 +226,8 @@ class Settings(BaseSettings):
 
     @field_validator("api_keys")
     @classmethod
-    def _long_keys(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        if any(len(key.get_secret_value()) < MIN_API_KEY_CHARS for key in value):
-            raise ValueError(f"each key must have at least {MIN_API_KEY_CHARS} characters")
+    def _usable_keys(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        KeyRing(key.get_secret_value() for key in value)
         return value
 
     @field_validator("dial_countries")
@@ -264,6 +284,22 @@ class Settings(BaseSettings):
             return {}
         key = self.openai_api_key.get_secret_value()
         return {"api-key": key} if self.model_auth == "api-key" else {"Authorization": f"Bearer {key}"}
+
+    def key_ring(self) -> KeyRing:
+        """Return who may use our own HTTP API."""
+        return KeyRing(key.get_secret_value() for key in self.api_keys)
+
+    def own_key(self) -> str:
+        """Return the key with which our own commands come to a running gateway. Raises `ConfigError`."""
+        if self.client_key is not None:
+            return self.client_key.get_secret_value()
+        entries = [key.get_secret_value() for key in self.api_keys]
+        if not entries:
+            raise ConfigError("GATEWAY_API_KEYS is not set: the gateway takes commands from holders of a key only")
+        plain = [entry for entry in entries if plain_entry(entry)]
+        if not plain:
+            raise ConfigError("GATEWAY_API_KEYS holds hashes only: put the key itself into GATEWAY_CLIENT_KEY")
+        return plain[0]
 
     def secret_values(self) -> list[str]:
         """Return every secret in clear, so that the log can remove them wherever they turn up."""

@@ -34,8 +34,7 @@ def place_call(to: str, agent: str, zone: str | None = None, url: str | None = N
     `PolicyError` when the call may not be placed, `CarrierError` when the carrier refused or the gateway was lost.
     """
     settings = load_settings()
-    if not settings.api_keys:
-        raise ConfigError("GATEWAY_API_KEYS is not set: the gateway takes calls to place from holders of a key only")
+    key = settings.own_key()
     origin = (url or f"http://127.0.0.1:{settings.port}").rstrip("/")
     if not origin.startswith(("http://", "https://")):
         raise ConfigError("--url must be an address such as http://127.0.0.1:8080")
@@ -47,7 +46,7 @@ def place_call(to: str, agent: str, zone: str | None = None, url: str | None = N
             words = " ".join(str(attempt[name]) for name in ("state", "reason") if attempt.get(name))
             console.print(Text(f"{attempt.get('to')}: {words}"))
 
-    attempt = asyncio.run(_follow(origin, settings.api_keys[0].get_secret_value(), wanted, tell))
+    attempt = asyncio.run(_follow(origin, key, wanted, tell))
     if as_json:
         sys.stdout.write(json.dumps(attempt, indent=2) + "\n")
     return 0 if attempt["state"] == AttemptState.COMPLETED.value else 1
@@ -98,7 +97,7 @@ def _refusal(status: int, document: Mapping[str, object] | None) -> ConfigError 
         return ConfigError(f"what answers is no gateway (HTTP {status})")
     message = " ".join(str(error.get("message")).split())[:300]
     if status == 401:
-        return ConfigError("the gateway does not know the first key of GATEWAY_API_KEYS")
+        return ConfigError("the gateway does not know the first key of GATEWAY_API_KEYS (or GATEWAY_CLIENT_KEY)")
     if status == 403:
         return PolicyError(message, rule=str(error.get("rule")))
     return CarrierError(message, code=str(error.get("code")))

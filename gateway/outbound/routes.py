@@ -12,7 +12,6 @@ call twice.
 """
 
 import asyncio
-import hashlib
 import hmac
 import logging
 from collections.abc import Mapping, Sequence
@@ -25,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from pydantic_core import ErrorDetails
 from starlette.requests import ClientDisconnect
 
+from gateway.apikeys import hash_key
 from gateway.errors import GatewayError, PolicyError
 from gateway.outbound.attempts import Attempt, AttemptState
 from gateway.outbound.dialler import DialConflict, Dialler, DialRequest
@@ -73,11 +73,6 @@ class _Refused(Exception):
         super().__init__(message)
         self.status = status
         self.body = {"error": {"code": code, "message": message, **more}}
-
-
-def hash_key(key: str) -> str:
-    """Return the form in which an API key is configured: SHA-256, since the keys are long random strings."""
-    return hashlib.sha256(key.encode()).hexdigest()
 
 
 def router(dialler: Dialler, api_keys: Sequence[str], agents: Mapping[str, str | None]) -> APIRouter:
