@@ -5,21 +5,23 @@ caller hanging up, REST and the time limit all end or replace what is followed n
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+import random
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TypeAlias
 
 from gateway.simulator.carrier import twiml
-from gateway.simulator.carrier.caller import ScriptFailed, play_script
+from gateway.simulator.carrier.caller import Caller, ScriptFailed
 from gateway.simulator.carrier.courier import Courier, duration_fields, http_date
 from gateway.simulator.carrier.facts import CallFacts
 from gateway.simulator.carrier.flow import End, Fetcher, Flow
 from gateway.simulator.carrier.line import PhoneLine
+from gateway.simulator.carrier.mouth import Mouth
 from gateway.simulator.carrier.parts import NetworkParts
-from gateway.simulator.carrier.plan import Callee, CallPlan, DialOutcome, OutboundRequest
+from gateway.simulator.carrier.plan import Callee, CallPlan, OutboundRequest, Person
 from gateway.simulator.carrier.report import CallReport
-from gateway.simulator.carrier.script import Script
+from gateway.simulator.carrier.script import Script, clips_of
 from gateway.simulator.carrier.streams import StreamOpener
 
 __all__ = ["LiveCall"]
@@ -38,6 +40,8 @@ class LiveCall:
         self.created_at = parts.wall()
         self._parts = parts
         self._courier = Courier(parts.webhooks, parts.faults, self.report, self._clock)
+        # The call's own, so that calls at the same time do not disturb one another's draws.
+        self._rng = random.Random(facts.call_sid)
         self._line: PhoneLine | None = None
         self._running: asyncio.Task[Follow | None] | None = None
         self._then: Follow | None = None
@@ -52,8 +56,8 @@ class LiveCall:
             if (reason := _rejection(first)) is not None:
                 self._end("busy" if reason == "busy" else "no-answer", "reject")
             else:
-                self._answer()
-                await self._talk(fetcher, lambda: _already(first), plan.script, plan.dials, plan.time_limit_s)
+                self._answer(plan)
+                await self._talk(fetcher, lambda: _already(first), plan, plan.time_limit_s)
             self._status_callback(plan.status_callback, **duration_fields(self.report.duration_s))
         return self.report
 
@@ -62,13 +66,11 @@ class LiveCall:
         async with self._whole() as group:
             self._progress(request, "initiated")
             if await self._ring(request, callee):
-                self._answer()
+                self._answer(callee)
                 self._progress(request, "answered")
                 detection = group.create_task(self._detect(request, callee))
                 fetcher = Fetcher(self._parts.webhooks, self.facts, self.report, request.fallback_url)
-                await self._talk(
-                    fetcher, lambda: _begin(request, fetcher), callee.script, callee.dials, request.time_limit_s
-                )
+                await self._talk(fetcher, lambda: _begin(request, fetcher), callee, request.time_limit_s)
                 detection.cancel()
             self._progress(request, "completed", **duration_fields(self.report.duration_s))
         return self.report
@@ -105,26 +107,28 @@ class LiveCall:
     def _clock(self) -> float:
         return self._line.clock() if self._line is not None else 0.0
 
-    def _answer(self) -> None:
+    def _answer(self, person: Person) -> None:
         self.facts.status = "in-progress"
-        self._line = PhoneLine(self.report)
+        mouth = Mouth(person.surroundings, clips_of(person.script), self._rng)
+        self._line = PhoneLine(self.report, mouth)
 
     async def _talk(
         self,
         fetcher: Fetcher,
         begin: Callable[[], Coroutine[None, None, Follow]],
-        script: Script,
-        dials: Sequence[DialOutcome],
+        person: Person,
         limit_s: float,
     ) -> None:
         line = self._line
         assert line is not None
-        streams = StreamOpener(self._parts, self.facts, self._courier, self.report)
-        flow = Flow(line, fetcher, streams, self.report, dials)
+        streams = StreamOpener(
+            self._parts, self.facts, self._courier, self.report, person.line or self._parts.line, self._rng
+        )
+        flow = Flow(line, fetcher, streams, self.report, person.dials)
         async with asyncio.TaskGroup() as group:
             beside = [
                 group.create_task(line.run()),
-                group.create_task(self._caller(script, line)),
+                group.create_task(self._caller(person.script, line)),
                 group.create_task(self._limit(limit_s)),
             ]
             end = await self._follow(flow, begin)
@@ -155,7 +159,7 @@ class LiveCall:
 
     async def _caller(self, script: Script, line: PhoneLine) -> None:
         try:
-            await play_script(script, line)
+            await Caller(line, self.report, self._rng).run(script)
         except ScriptFailed as error:
             self.report.script_error = str(error)
         self.interrupt(End("caller"))

@@ -8,8 +8,9 @@ import asyncio
 from collections.abc import Callable
 
 from gateway.simulator.carrier.media import MediaStream
+from gateway.simulator.carrier.mouth import Mouth
 from gateway.simulator.carrier.report import CallReport, Segment
-from gateway.simulator.carrier.tones import FRAME_BYTES, FRAME_S, RATE_BYTES
+from gateway.simulator.carrier.tones import FRAME_BYTES, FRAME_S, RATE_BYTES, key_tone
 
 __all__ = ["PhoneLine"]
 
@@ -17,16 +18,14 @@ __all__ = ["PhoneLine"]
 class PhoneLine:
     """What goes through the handset. `run()` in one task; everything else is called from the same loop."""
 
-    def __init__(self, report: CallReport) -> None:
+    def __init__(self, report: CallReport, mouth: Mouth) -> None:
         self._report = report
+        self.mouth = mouth
         self._answered_at = asyncio.get_running_loop().time()
         self._frame = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._voice = bytearray()
-        self._agent_bytes = 0
-        self._agent_frame = -1
-        self._clears = 0
-        self._waiting: tuple[Callable[[], bool], asyncio.Future[None]] | None = None
+        self._turn = _Turn()
+        self._waiting: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
         self.stream: MediaStream | None = None
         """The stream connected now; its audio is heard, and it gets the caller's."""
         self.announcing = False
@@ -67,69 +66,89 @@ class PhoneLine:
 
     async def say(self, audio: bytes) -> None:
         """Speak and return when the last sample was spoken. The agent's turn is counted anew from then."""
-        self._voice += audio
-        await self.until(lambda: not self._voice)
-        self._agent_bytes = 0
+        self.mouth.speak(audio)
+        await self.until(lambda: not self.mouth.speaking)
+        self._turn.heard_bytes = 0
 
-    def press(self, digit: str) -> None:
+    def press(self, digit: str, *, in_band: bool = False) -> None:
+        """Press a key for 100 ms; the tones are in the caller's audio only when asked for."""
+        if in_band:
+            self.mouth.add(key_tone(digit), spoken=False)
         if self.stream is not None:
             self.stream.send_digit(digit)
         if self.pressed is not None:
             self.pressed(digit)
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Return at the first tick at which `condition` holds. One waiter at a time: the caller."""
+        """Return at the first tick at which `condition` holds."""
         future = asyncio.get_running_loop().create_future()
-        self._waiting = (condition, future)
+        self._waiting.append((condition, future))
         await future
 
     # What the caller hears.
 
     @property
     def agent_is_speaking(self) -> bool:
-        return self.announcing or self._agent_frame == self._frame
+        return self.announcing or self._turn.last_frame == self._frame
 
     @property
     def agent_turn_ms(self) -> int:
         """Agent audio heard since the caller last stopped speaking, or since the last clear."""
-        return self._agent_bytes * 1000 // RATE_BYTES
+        return self._turn.heard_bytes * 1000 // RATE_BYTES
 
     def agent_is_done(self, quiet_ms: int) -> bool:
         """The agent has spoken since the caller did, and has been quiet for `quiet_ms`."""
         if self.agent_is_speaking or (self.stream is not None and self.stream.queued_bytes):
             return False
-        return self._agent_bytes > 0 and (self._frame - self._agent_frame - 1) * FRAME_S * 1000 >= quiet_ms
+        return self._turn.heard_bytes > 0 and (self._frame - self._turn.last_frame - 1) * FRAME_S * 1000 >= quiet_ms
 
     def _tick(self) -> None:
         self._speak()
         self._listen()
-        if self._waiting is not None and self._waiting[0]():
-            future, self._waiting = self._waiting[1], None
-            if not future.done():
+        if self._waiting:
+            self._wake()
+
+    def _wake(self) -> None:
+        still = []
+        for condition, future in self._waiting:
+            if future.done():
+                continue
+            if condition():
                 future.set_result(None)
+            else:
+                still.append((condition, future))
+        self._waiting = still
 
     def _speak(self) -> None:
         if self._frame == 0:
             return
-        frame = bytes(self._voice[:FRAME_BYTES])
-        if frame:
-            del self._voice[:FRAME_BYTES]
-            _append(self._report.media.said, (self._frame - 1) * FRAME_S, frame)
+        said, sent = self.mouth.frame()
+        if said:
+            _append(self._report.media.said, (self._frame - 1) * FRAME_S, said)
         if self.stream is not None:
-            self.stream.caller_frame(frame)
+            self.stream.caller_frame(sent)
 
     def _listen(self) -> None:
-        if (clears := len(self._report.media.clears)) != self._clears:
+        turn = self._turn
+        if (clears := len(self._report.media.clears)) != turn.clears:
             # What follows a clear is another turn.
-            self._clears, self._agent_bytes = clears, 0
-        frame = self.stream.take_frame() if self.stream is not None else b""
+            turn.clears, turn.heard_bytes = clears, 0
+        frame = self.stream.take_frame(self._frame * FRAME_S) if self.stream is not None else b""
+        self.mouth.hears(frame)
         if frame:
             _append(self._report.media.heard, self._frame * FRAME_S, frame)
-            self._agent_bytes += len(frame)
-            self._agent_frame = self._frame
-        elif self.announcing:
-            self._agent_bytes += FRAME_BYTES
-            self._agent_frame = self._frame
+        if frame or self.announcing:
+            turn.heard_bytes += len(frame) or FRAME_BYTES
+            turn.last_frame = self._frame
+
+
+class _Turn:
+    """What was heard of the agent since the caller last spoke, or since the last clear."""
+
+    def __init__(self) -> None:
+        self.heard_bytes = 0
+        self.last_frame = -1
+        self.clears = 0
 
 
 def _append(track: list[Segment], start_s: float, frame: bytes) -> None:

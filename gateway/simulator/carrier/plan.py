@@ -2,11 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 from gateway.simulator.carrier.script import Script
 
-__all__ = ["CallPlan", "CallbackFaults", "Callee", "DialOutcome", "LineModel", "OutboundRequest"]
+__all__ = [
+    "CallPlan",
+    "CallbackFaults",
+    "Callee",
+    "DialOutcome",
+    "LineModel",
+    "OutboundRequest",
+    "Person",
+    "Surroundings",
+]
 
 
 @dataclass(slots=True, frozen=True)
@@ -22,12 +31,58 @@ class DialOutcome:
 
 @dataclass(slots=True, frozen=True)
 class LineModel:
-    """Delay between the caller's ear and mouth and the media socket; order is always kept, as on TCP."""
+    """What lies between the caller and the media socket. Messages keep their order, as on TCP.
+
+    Everything is drawn from the call's seed; with the values here the line is perfect.
+    """
 
     uplink_ms: float = 0.0
     downlink_ms: float = 0.0
     jitter_ms: float = 0.0
     """Each message is delayed by up to this much more, evenly distributed, seeded."""
+    late_marks_ms: float = 0.0
+    """A mark is echoed up to this much later than it was played. An echo under way when a `clear` comes stays under
+    way, so that it arrives after those of the marks that were cleared."""
+    committed_ms: int = 0
+    """A `clear` comes too late for up to this much of the queue, in whole frames: it was on its way to the caller and
+    is heard. Its marks are echoed at once all the same."""
+    media_after_stop: int = 0
+    """Frames of the caller that `stop` overtakes."""
+
+
+@dataclass(slots=True, frozen=True)
+class Surroundings:
+    """What besides the caller's voice comes out of the caller's telephone. With the values here nothing does, and the
+    voice passes byte by byte."""
+
+    echo_db: float | None = None
+    """Our own audio comes back at this level, for instance -20; None: it does not."""
+    echo_delay_ms: int = 120
+    noise: bytes = b""
+    """Mu-law that is repeated for the whole call, from a seeded place on."""
+    noise_snr_db: float | None = None
+    """The caller's speech is this much louder than the noise. The speech is measured over the script's clips."""
+    noise_dbfs: float | None = None
+    """The noise's RMS level, in place of `noise_snr_db`; with neither the noise is as it was recorded."""
+
+    def __post_init__(self) -> None:
+        if self.noise_snr_db is not None and self.noise_dbfs is not None:
+            raise ValueError("the noise has a level or a distance to the speech, not both")
+        if self.echo_delay_ms < 0:
+            raise ValueError("an echo cannot come before its sound")
+
+
+class Person(Protocol):
+    """Somebody at a telephone of the network: `CallPlan` and `Callee` say so much of them."""
+
+    @property
+    def script(self) -> Script: ...
+    @property
+    def dials(self) -> Sequence[DialOutcome]: ...
+    @property
+    def line(self) -> LineModel | None: ...
+    @property
+    def surroundings(self) -> Surroundings: ...
 
 
 @dataclass(slots=True, frozen=True)
@@ -55,6 +110,9 @@ class CallPlan:
     caller_fields: Mapping[str, str] = field(default_factory=dict)
     """More webhook fields, for instance `FromCity` or `StirVerstat`."""
     time_limit_s: float = 4 * 3600.0
+    line: LineModel | None = None
+    """None is the network's."""
+    surroundings: Surroundings = Surroundings()
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -67,6 +125,9 @@ class Callee:
     dials: Sequence[DialOutcome] = ()
     answered_by: str = "human"
     """What asynchronous machine detection reports when it was asked for."""
+    line: LineModel | None = None
+    """None is the network's."""
+    surroundings: Surroundings = Surroundings()
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

@@ -23,15 +23,25 @@ class Playout:
         self._marks: deque[tuple[int, str]] = deque()
         self._taken = 0
         self._finished = 0
+        self._accepted = 0
+        self._gaps: deque[tuple[int, int]] = deque()
+        """After which byte taken how many accepted ones were dropped by clears."""
+        self._dropped = 0
 
     @property
     def queued_bytes(self) -> int:
         return len(self._queue)
 
+    @property
+    def accepted_bytes(self) -> int:
+        """All audio that went in, cleared or not."""
+        return self._accepted
+
     def add(self, audio: bytes) -> int:
         """Queue audio; return how many bytes did not fit and were discarded."""
         room = MAX_QUEUE_BYTES - len(self._queue)
         self._queue += audio[:room]
+        self._accepted += min(room, len(audio))
         return max(0, len(audio) - room)
 
     def mark(self, name: str) -> bool:
@@ -44,11 +54,13 @@ class Playout:
         self._marks.append((position, name))
         return False
 
-    def clear(self) -> tuple[int, list[str]]:
-        """Drop the queue; return the bytes dropped and all pending marks, oldest first."""
-        dropped, names = len(self._queue), [name for _, name in self._marks]
-        self._queue.clear()
+    def clear(self, keep_bytes: int = 0) -> tuple[int, list[str]]:
+        """Drop the queue but its first `keep_bytes`; return the bytes dropped and all pending marks, oldest first."""
+        dropped, names = max(0, len(self._queue) - keep_bytes), [name for _, name in self._marks]
+        del self._queue[keep_bytes:]
         self._marks.clear()
+        if dropped:
+            self._gaps.append((self._taken + len(self._queue), dropped))
         return dropped, names
 
     def tick(self) -> tuple[bytes, list[str]]:
@@ -63,3 +75,16 @@ class Playout:
         del self._queue[:FRAME_BYTES]
         self._taken += len(frame)
         return frame, reached
+
+    def places(self, size: int) -> list[tuple[int, int]]:
+        """Say where the last `size` bytes taken lie in all audio accepted: (position, bytes). Once after each tick."""
+        start, end, found = self._taken - size, self._taken, []
+        while self._gaps and self._gaps[0][0] < end:
+            at, dropped = self._gaps.popleft()
+            if at > start:
+                found.append((start + self._dropped, at - start))
+                start = at
+            self._dropped += dropped
+        if start < end:
+            found.append((start + self._dropped, end - start))
+        return found

@@ -6,6 +6,7 @@ All times are seconds since the call was answered, on one clock for both directi
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from gateway.simulator.carrier.heard import StreamLog
 from gateway.simulator.carrier.tones import FRAME_BYTES, FRAME_S, RATE_BYTES, SILENCE
 from gateway.simulator.carrier.wav import mulaw_wav
 
@@ -57,6 +58,8 @@ class MediaLog:
     """Echoes sent; `detail` is `played` or `cleared`."""
     clears: list[Event] = field(default_factory=list)
     """`detail` is the milliseconds of queued audio dropped."""
+    streams: list[StreamLog] = field(default_factory=list)
+    """Byte by byte, what each stream's agent audio came to."""
     frames_sent: int = 0
     frames_dropped: int = 0
     """Caller frames not sent because the gateway did not read for ten seconds."""
@@ -78,6 +81,21 @@ class MediaLog:
     def played_bytes(self) -> bytes:
         """Return the agent's audio that was played, without the silences between."""
         return b"".join(bytes(segment.audio) for segment in self.heard)
+
+    def played_until(self, at_s: float, since_s: float = 0.0) -> bytes:
+        """Return the agent's audio that was heard before `at_s`, exact to the byte, without the silences between."""
+        pieces = []
+        for segment in self.heard:
+            if segment.start_s >= at_s:
+                break
+            first, last = (max(0, round((time - segment.start_s) * RATE_BYTES)) for time in (since_s, at_s))
+            pieces.append(bytes(segment.audio[first:last]))
+        return b"".join(pieces)
+
+    def heard_ms(self, item_audio: bytes, at_s: float, since_s: float = 0.0) -> int:
+        """Return how many ms of an item's exact bytes had been heard at an instant, for instance when a clear was
+        carried out; `since_s` leaves out what was heard before, where two items begin alike."""
+        return heard_prefix_ms(item_audio, self.played_until(at_s, since_s)) or 0
 
 
 @dataclass(slots=True)
@@ -118,6 +136,9 @@ class CallReport:
     """Twilio's error codes. Twilio itself tells 31931 and 31951 once a stream; here every one is kept, to 200."""
     script_error: str | None = None
     """The step of the caller's script that could not be done, if any."""
+    deeds: list[Event] = field(default_factory=list)
+    """What the caller did and when it began: say, barge_in, backchannel, dtmf, hang_up. `detail` is its length in ms,
+    of dtmf the number of keys."""
     media: MediaLog = field(default_factory=MediaLog)
     clock: ClockQuality = field(default_factory=ClockQuality)
 

@@ -1,58 +1,53 @@
-"""A caller's script: what the person on the phone says, waits for and presses.
+"""A caller's script: what the person on the phone says, waits for and presses. Read from YAML by `scriptfile`."""
 
-In YAML (unknown keys are refused):
-
-    name: asks for an order and interrupts
-    steps:
-      - wait: agent_done            # or agent_speaking, or a number of seconds
-        quiet_ms: 600               # silence that counts as done
-        within_s: 20                # give up after
-      - say: orders-01-af_heart     # a .ulaw clip, or tone:HZ:MS
-      - pause_ms: 400
-      - barge_in: {after_ms: 1200, say: barge-01-am_michael}
-      - dtmf: "12#"
-      - silence: 2.5                # seconds without a sound
-      - hangup
-    stay_s: 30                      # after the last step, stay this long for the other side to hang up
-
-A wait that is not met in time makes the caller hang up and is reported: a script always ends.
-"""
-
-import difflib
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Literal, TypeAlias, TypeVar
+from typing import Literal, TypeAlias
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+__all__ = [
+    "Backchannel",
+    "BargeIn",
+    "Dtmf",
+    "HangUp",
+    "Key",
+    "Pause",
+    "Say",
+    "Script",
+    "Step",
+    "Until",
+    "Wait",
+    "clips_of",
+]
 
-from gateway.errors import ConfigError
-from gateway.simulator.carrier.tones import tone
+Until: TypeAlias = Literal["agent_done", "agent_speaking", "ringing", "bridged", "alone"]
 
-__all__ = ["BargeIn", "Dtmf", "HangUp", "Pause", "Say", "Script", "Step", "Wait", "load_script", "parse_script"]
 
-MAX_FILE_BYTES = 256 * 1024
-MAX_CLIP_BYTES = 10 * 60 * 8000
-MAX_STEPS = 1000
-_TONE = re.compile(r"tone:(\d{1,4}):(\d{1,5})")
+@dataclass(slots=True, frozen=True)
+class Key:
+    """A key pressed while speaking."""
+
+    at_ms: int
+    """From the beginning of the clip."""
+    digit: str
 
 
 @dataclass(slots=True, frozen=True)
 class Say:
-    """Speak; ends when the last frame was spoken."""
+    """Speak; ends when the last frame was spoken and the last key pressed."""
 
     audio: bytes
     """Mu-law, 8 kHz."""
     name: str = ""
+    keys: Sequence[Key] = ()
+    in_band: bool = False
+    """The keys' tones are heard in the caller's audio too."""
 
 
 @dataclass(slots=True, frozen=True)
 class Wait:
-    """Wait for the agent."""
+    """Wait for the agent, or until the caller hears a transfer ring, is connected to somebody, is so no more."""
 
-    until: Literal["agent_done", "agent_speaking"]
+    until: Until
     within_s: float = 20.0
     quiet_ms: int = 600
 
@@ -72,6 +67,21 @@ class BargeIn:
     after_ms: int
     within_s: float = 20.0
     name: str = ""
+    latest_ms: int | None = None
+    """When given, the instant is drawn from the call's seed, to the millisecond, between `after_ms` and this."""
+
+
+@dataclass(slots=True, frozen=True)
+class Backchannel:
+    """Say "mm-hm" once `after_ms` of an agent's turn were heard, while the script goes on.
+
+    It is no turn of the caller: steps that wait for the agent are not disturbed by it. Where the agent never speaks
+    as long it is left out.
+    """
+
+    audio: bytes
+    after_ms: int
+    name: str = ""
 
 
 @dataclass(slots=True, frozen=True)
@@ -79,6 +89,8 @@ class Dtmf:
     """Press keys, one each 250 ms."""
 
     digits: str
+    in_band: bool = False
+    """Their tones are heard in the caller's audio too."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -86,7 +98,7 @@ class HangUp:
     """Put the phone down."""
 
 
-Step: TypeAlias = Say | Wait | Pause | BargeIn | Dtmf | HangUp
+Step: TypeAlias = Say | Wait | Pause | BargeIn | Backchannel | Dtmf | HangUp
 
 
 @dataclass(slots=True, frozen=True)
@@ -97,151 +109,10 @@ class Script:
     stay_s: float = 30.0
     """After the last step: how long to wait, in silence, for the other side to hang up."""
     name: str = ""
+    hang_up_at_s: float | None = None
+    """The caller hangs up at this time after the answer, whatever is going on."""
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-M = TypeVar("M", bound=_Model)
-Seconds = Annotated[float, Field(gt=0, le=7200, strict=False)]
-Milliseconds = Annotated[int, Field(ge=0, le=600_000)]
-ClipName = Annotated[str, Field(min_length=1, max_length=200)]
-
-
-class _SayModel(_Model):
-    say: ClipName
-
-
-class _WaitModel(_Model):
-    wait: Literal["agent_done", "agent_speaking"] | Seconds
-    within_s: Seconds = 20.0
-    quiet_ms: Milliseconds = 600
-
-
-class _PauseModel(_Model):
-    pause_ms: Milliseconds
-
-
-class _SilenceModel(_Model):
-    silence: Seconds
-
-
-class _BargeInFields(_Model):
-    after_ms: Milliseconds
-    say: ClipName
-
-
-class _BargeInModel(_Model):
-    barge_in: _BargeInFields
-    within_s: Seconds = 20.0
-
-
-class _DtmfModel(_Model):
-    dtmf: Annotated[str, Field(pattern=r"^[0-9A-D*#]{1,64}$")]
-
-
-class _HangUpModel(_Model):
-    hangup: Literal[True]
-
-
-class _ScriptModel(_Model):
-    steps: Annotated[list[object], Field(max_length=MAX_STEPS)]
-    stay_s: Seconds = 30.0
-    name: str = ""
-
-
-_MODELS: Mapping[str, type[_Model]] = {
-    "say": _SayModel,
-    "wait": _WaitModel,
-    "pause_ms": _PauseModel,
-    "silence": _SilenceModel,
-    "barge_in": _BargeInModel,
-    "dtmf": _DtmfModel,
-    "hangup": _HangUpModel,
-}
-
-
-def load_script(path: Path, clips: Path) -> Script:
-    """Read a YAML script; clip names are looked up in the directory `clips`. Raises `ConfigError`."""
-    return parse_script(_read(path, MAX_FILE_BYTES).decode("utf-8", "replace"), clips)
-
-
-def parse_script(text: str, clips: Path) -> Script:
-    """Parse the YAML text of a script. Raises `ConfigError` naming the step that is wrong."""
-    try:
-        data = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ConfigError(f"the caller script is not YAML: {str(error).splitlines()[0]}") from error
-    script = _validate(_ScriptModel, data, "the caller script")
-    steps = [_step(item, f"step {number}", clips) for number, item in enumerate(script.steps, 1)]
-    return Script(steps, script.stay_s, script.name)
-
-
-def _validate(model: type[M], data: object, where: str) -> M:
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{where}: {place}: {first['msg'].lower()}".replace(": :", ":")) from error
-
-
-def _step(item: object, where: str, clips: Path) -> Step:
-    if item == "hangup":
-        return HangUp()
-    if not isinstance(item, dict):
-        raise ConfigError(f"{where}: expected a mapping such as 'say: clip' or the word hangup")
-    kinds = [key for key in item if key in _MODELS]
-    if len(kinds) != 1:
-        raise ConfigError(f"{where}: expected exactly one of {', '.join(_MODELS)}{_suggestion(item)}")
-    return _build(_validate(_MODELS[kinds[0]], item, where), where, clips)
-
-
-def _suggestion(item: Mapping[object, object]) -> str:
-    for key in item:
-        if near := difflib.get_close_matches(str(key), _MODELS, 1):
-            return f"; did you mean {near[0]}?" if key not in _MODELS else ""
-    return ""
-
-
-def _build(model: _Model, where: str, clips: Path) -> Step:
-    match model:
-        case _SayModel():
-            return Say(_clip(model.say, where, clips), model.say)
-        case _WaitModel(wait="agent_done" | "agent_speaking" as until):
-            return Wait(until, model.within_s, model.quiet_ms)
-        case _WaitModel(wait=float(seconds)) | _SilenceModel(silence=seconds):
-            return Pause(seconds)
-        case _PauseModel():
-            return Pause(model.pause_ms / 1000)
-        case _BargeInModel(barge_in=fields):
-            return BargeIn(_clip(fields.say, where, clips), fields.after_ms, model.within_s, fields.say)
-        case _DtmfModel():
-            return Dtmf(model.dtmf)
-        case _:
-            return HangUp()
-
-
-def _clip(name: str, where: str, clips: Path) -> bytes:
-    if match := _TONE.fullmatch(name):
-        return tone(int(match[1]), int(match[2]))
-    file = name if name.endswith(".ulaw") else f"{name}.ulaw"
-    path = (clips / file).resolve()
-    if not path.is_relative_to(clips.resolve()):
-        raise ConfigError(f"{where}: a clip must lie inside the clips directory")
-    audio = _read(path, MAX_CLIP_BYTES)
-    if not audio or audio[:4] == b"RIFF":
-        raise ConfigError(f"{where}: {file} is not raw mu-law audio")
-    return audio
-
-
-def _read(path: Path, limit: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
-    except OSError as error:
-        raise ConfigError(f"cannot read {path.name}: {error.strerror}") from error
-    if len(data) > limit:
-        raise ConfigError(f"{path.name} is larger than {limit} bytes")
-    return data
+def clips_of(script: Script) -> list[bytes]:
+    """Return what the caller is going to say, clip by clip."""
+    return [step.audio for step in script.steps if isinstance(step, Say | BargeIn | Backchannel)]

@@ -1,6 +1,7 @@
 """Opens media sockets: signs the upgrade, reports the stream to its status callback."""
 
 import asyncio
+import random
 from urllib.parse import urlsplit
 
 from gateway.simulator.asgi import UpgradeRefused
@@ -9,6 +10,7 @@ from gateway.simulator.carrier.facts import CallFacts, new_sid
 from gateway.simulator.carrier.line import PhoneLine
 from gateway.simulator.carrier.media import MediaStream, StreamIds
 from gateway.simulator.carrier.parts import NetworkParts
+from gateway.simulator.carrier.plan import LineModel
 from gateway.simulator.carrier.report import CallReport
 from gateway.simulator.carrier.twiml import Stream
 from gateway.wire import TextSocket
@@ -22,11 +24,21 @@ _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 class StreamOpener:
     """Runs the streams of one call, one at a time."""
 
-    def __init__(self, parts: NetworkParts, facts: CallFacts, courier: Courier, report: CallReport) -> None:
+    def __init__(
+        self,
+        parts: NetworkParts,
+        facts: CallFacts,
+        courier: Courier,
+        report: CallReport,
+        quality: LineModel,
+        rng: random.Random,
+    ) -> None:
         self._parts = parts
         self._facts = facts
         self._courier = courier
         self._report = report
+        self._quality = quality
+        self._rng = rng
 
     def new_sid(self, prefix: str) -> str:
         return new_sid(prefix, self._parts.rng)
@@ -38,9 +50,14 @@ class StreamOpener:
         if socket is None:
             return
         ids = StreamIds(self._facts.account_sid, self._facts.call_sid, sid)
-        parts = self._parts
         media = MediaStream(
-            socket, ids, stream.parameters, report=self._report, line=parts.line, rng=parts.rng, clock=line.clock
+            socket,
+            ids,
+            stream.parameters,
+            report=self._report,
+            line=self._quality,
+            rng=self._rng,
+            clock=line.clock,
         )
         self._tell(stream, sid, "stream-started")
         line.stream = media
