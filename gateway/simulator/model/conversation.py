@@ -35,6 +35,11 @@ class Item:
         return str(self.wire.get("role", ""))
 
     @property
+    def kind(self) -> str:
+        """Its type, after the role when it has one: "user message", "function_call"."""
+        return f"{self.role} {self.wire.get('type', '')}".strip()
+
+    @property
     def spoken(self) -> bool:
         """Whether it is an assistant message with audio: the only kind that can be truncated."""
         content = self.wire.get("content") or [{}]
@@ -79,6 +84,10 @@ class Conversation:
 
     def get(self, item_id: str) -> Item | None:
         return self._by_id.get(item_id)
+
+    def holds_call(self, call_id: str) -> bool:
+        """Whether a function call of that id is in the conversation, the only place an output can follow."""
+        return any(item.wire.get("call_id") == call_id and item.kind == "function_call" for item in self._items)
 
     @property
     def last_id(self) -> str | None:

@@ -56,6 +56,7 @@ class Listening:
         for key in event.keys() - {"type", "event_id", "audio"}:
             raise Refused("unknown_parameter", f"Unknown parameter: '{key[:80]}'.", key[:80])
         audio = self._inbound.mulaw(_decode(event.get("audio")))
+        self._state.record.caller.add(audio, self._state.now)
         if self._hearing.full:
             limit = self._state.options.max_turn_s
             raise Refused(

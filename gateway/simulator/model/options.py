@@ -22,6 +22,8 @@ class ModelOptions(BaseModel):
     """Open sessions; further upgrades get HTTP 503."""
     history: int = Field(default=1000, ge=1)
     """Session records kept in `ModelServer.sessions`."""
+    keep_audio: bool = False
+    """Keep the caller's audio in the record (`SessionRecord.caller.audio`), the first two hours of it."""
 
     audio_factor: float = Field(default=6.0, gt=0, le=1000)
     """Audio is generated this many times faster than it plays."""

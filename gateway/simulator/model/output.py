@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 
 from gateway.simulator.model.conversation import Item
 from gateway.simulator.model.record import Spoken
+from gateway.simulator.model.replies import MadeCall, Reply
 from gateway.simulator.model.shapes import Json
 from gateway.simulator.model.sound import BYTES_PER_MS, Outbound
 from gateway.simulator.model.state import SessionState
@@ -40,7 +41,7 @@ class Opened:
 class Output:
     """The items of one response, at most one of them open."""
 
-    def __init__(self, state: SessionState, response_id: str, audio_format: str, *, in_conversation: bool) -> None:
+    def __init__(self, state: SessionState, reply: Reply) -> None:
         self.items: list[Item] = []
         self.opened: Opened | None = None
         self.audio_ms = 0.0
@@ -48,10 +49,10 @@ class Output:
         self.text = ""
         """Everything written, over all items."""
         self._state = state
-        self._response_id = response_id
-        self._in_conversation = in_conversation
-        self._out = Outbound(audio_format)
-        self._audio_format = audio_format
+        self._reply = reply
+        self._in_conversation = reply.plan.in_conversation
+        self._audio_format: str = reply.plan.audio_format["type"]
+        self._out = Outbound(self._audio_format)
         self._parked: list[Opened] = []
         """Complete items whose `.done` events wait for the end of the response."""
 
@@ -59,7 +60,7 @@ class Output:
         opened = self._open_message("audio", {"type": "audio", "transcript": ""}, {"type": "output_audio"})
         opened.sound = sound
         self._out = Outbound(self._audio_format)
-        self._state.record.keep(Spoken(opened.item.id, self._response_id))
+        self._state.record.keep(Spoken(opened.item.id, self._reply.id))
         return opened
 
     def open_text(self) -> Opened:
@@ -85,6 +86,8 @@ class Output:
         self.audio_ms += len(mulaw) / BYTES_PER_MS
         self._state.record.spoken[opened.item.id].audio += mulaw
         opened.sent += len(mulaw)
+        if self._reply.first_audio_at is None:
+            self._reply.first_audio_at = self._state.now
         if not opened.item.truncated:
             opened.item.audio += mulaw
         self._emit_audio(opened, mulaw)
@@ -121,12 +124,13 @@ class Output:
         item, emit = opened.item, self._state.emit
         fields = self._emit_done(opened)
         item.wire = {**item.wire, "status": status, **fields}
-        emit("response.output_item.done", response_id=self._response_id, output_index=opened.index, item=item.wire)
+        emit("response.output_item.done", response_id=self._reply.id, output_index=opened.index, item=item.wire)
         if self._in_conversation and item.id in self._state.conversation:
             previous = self._state.conversation.previous_id(item.id)
             emit("conversation.item.done", item=item.wire, previous_item_id=previous)
-        if opened.kind == "call" and status == "completed":
-            self._state.record.pending_calls.add(item.wire["call_id"])
+        if opened.kind == "call":
+            call = MadeCall(item.id, item.wire["call_id"], item.wire["name"], opened.text, status == "completed")
+            self._reply.calls.append(call)
 
     def _emit_done(self, opened: Opened) -> Json:
         emit, text = self._state.emit, opened.text
@@ -160,9 +164,10 @@ class Output:
         if self._in_conversation:
             self._state.conversation.add(item)
         self.items.append(item)
-        ids = {"response_id": self._response_id, "item_id": item_id, "output_index": index}
+        self._reply.items[item_id] = True
+        ids = {"response_id": self._reply.id, "item_id": item_id, "output_index": index}
         self.opened = Opened(item, index, kind, ids)
-        self._state.emit("response.output_item.added", response_id=self._response_id, output_index=index, item=wire)
+        self._state.emit("response.output_item.added", response_id=self._reply.id, output_index=index, item=wire)
         if self._in_conversation:
             previous = self._state.conversation.previous_id(item_id)
             self._state.emit("conversation.item.added", item=wire, previous_item_id=previous)

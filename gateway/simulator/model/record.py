@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from gateway.simulator.model.conversation import Conversation
+from gateway.simulator.model.received import KEPT, CallerSound, Received, Refusal
+from gateway.simulator.model.replies import MadeCall, Reply
 from gateway.simulator.model.shapes import Json
 
-__all__ = ["FunctionOutput", "Observer", "SessionRecord", "Spoken", "Truncation"]
+__all__ = ["Deletion", "FunctionOutput", "Observer", "SessionRecord", "Spoken", "Truncation"]
 
 Observer: TypeAlias = Callable[[str, str, Json, float], None]
 """Called with (session id, "in" or "out", event, loop time) for every event; must not block."""
 
-KEPT = 10_000
-"""Entries kept of each list of one session."""
 KEPT_AUDIO_BYTES = 64 << 20
 """Assistant audio kept of one session: over two hours of it."""
 
@@ -41,6 +41,23 @@ class Truncation:
     accepted: bool
     at: float
     """Loop time, in seconds."""
+    length_ms: int | None = None
+    """How long the item's audio was then; None when there was no such item."""
+    code: str | None = None
+    """Why it was refused."""
+
+
+@dataclass(slots=True, frozen=True)
+class Deletion:
+    """A `conversation.item.delete` of the client."""
+
+    item_id: str
+    kind: str
+    """The item's type, after its role when it has one: "assistant message"; "" when there was no such item."""
+    length_ms: int
+    """Audio the item held."""
+    accepted: bool
+    at: float
 
 
 @dataclass(slots=True, frozen=True)
@@ -65,22 +82,78 @@ class SessionRecord:
     conversation: Conversation
     spoken: dict[str, Spoken] = field(default_factory=dict)
     """Assistant messages by item id, in order of generation."""
-    heard: dict[str, str] = field(default_factory=dict)
-    """What was understood of each caller audio item, by item id."""
-    responses: dict[str, str] = field(default_factory=dict)
-    """Status of each response by id; `in_progress` while it runs."""
-    pending_calls: set[str] = field(default_factory=set)
-    """Function calls made in completed items and not yet answered, by call id."""
+    replies: dict[str, Reply] = field(default_factory=dict)
+    """Responses by id, in order of creation."""
     truncations: deque[Truncation] = field(default_factory=lambda: deque(maxlen=KEPT))
+    deletions: deque[Deletion] = field(default_factory=lambda: deque(maxlen=KEPT))
     outputs: deque[FunctionOutput] = field(default_factory=lambda: deque(maxlen=KEPT))
     errors: deque[Json] = field(default_factory=lambda: deque(maxlen=KEPT))
     """The `error` objects sent."""
+    received: Received = field(default_factory=Received)
+    """What came from the client."""
     closed: tuple[float, int, str] | None = None
     """(loop time, close code, reason) once the session is over."""
 
     @property
     def open(self) -> bool:
         return self.closed is None
+
+    @property
+    def responses(self) -> dict[str, str]:
+        """Status of each response by id; `in_progress` while it runs."""
+        return {reply.id: reply.status for reply in self.replies.values()}
+
+    @property
+    def pending_calls(self) -> set[str]:
+        """Function calls the client owes an answer to, by call id."""
+        return {call.call_id for reply in self.replies.values() for call in reply.open_calls}
+
+    @property
+    def calls(self) -> list[MadeCall]:
+        """Every function call, those of cancelled responses too."""
+        return [call for reply in self.replies.values() for call in reply.calls]
+
+    @property
+    def heard(self) -> dict[str, str]:
+        """What was understood of each caller audio item, by item id."""
+        return self.received.heard
+
+    @property
+    def caller(self) -> CallerSound:
+        """All caller audio that reached the model."""
+        return self.received.sound
+
+    @property
+    def refused(self) -> deque[Refusal]:
+        """The client events that were refused, each with its error."""
+        return self.received.refused
+
+    def texts(self) -> list[str]:
+        """Return every text that reached the model, oldest first.
+
+        Instructions, items, function outputs, tool descriptions, prompts, metadata; also of refused events and of items
+        deleted since. Not what was understood of audio: that is `heard`.
+        """
+        return list(self.received.written)
+
+    def reply_of(self, item_id: str) -> Reply | None:
+        """Return the response that an item came from."""
+        return next((reply for reply in self.replies.values() if item_id in reply.items), None)
+
+    def answer(self, call_id: str) -> bool:
+        """Take note that a call was answered; return whether an answer was owed."""
+        for reply in self.replies.values():
+            for call in reply.open_calls:
+                if call.call_id == call_id:
+                    call.answered = True
+                    return True
+        return False
+
+    def open_reply(self, reply: Reply) -> None:
+        """Remember a new response; the oldest go when there are too many."""
+        self.replies[reply.id] = reply
+        if len(self.replies) > KEPT:
+            del self.replies[next(iter(self.replies))]
 
     def keep(self, spoken: Spoken) -> None:
         """Remember a new assistant message; the oldest lose their audio when there is too much of it."""

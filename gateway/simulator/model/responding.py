@@ -6,7 +6,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import Literal, TypeAlias, assert_never
+from typing import assert_never
 
 from gateway.errors import GatewayError
 from gateway.simulator.engine import Context, FunctionCall, Speech
@@ -15,15 +15,14 @@ from gateway.simulator.model.conversation import Item
 from gateway.simulator.model.output import Opened, Output
 from gateway.simulator.model.plan import Plan
 from gateway.simulator.model.refusals import Refused
+from gateway.simulator.model.replies import Reply, Status
 from gateway.simulator.model.shapes import Json
 from gateway.simulator.model.sound import BYTES_PER_MS
 from gateway.simulator.model.speaking import steps, words
 from gateway.simulator.model.state import SessionState
 from gateway.simulator.model.usage import ASSISTANT_MS_PER_TOKEN, audio_out_tokens, text_tokens
 
-__all__ = ["Response", "Status"]
-
-Status: TypeAlias = Literal["in_progress", "completed", "cancelled", "failed", "incomplete"]
+__all__ = ["Response"]
 
 logger = logging.getLogger(__name__)
 
@@ -39,13 +38,10 @@ class Response:
     def __init__(
         self, state: SessionState, made_with: Plan, prompt: Sequence[Item], finished: Callable[["Response"], None]
     ) -> None:
-        self.id = state.ids.new("resp")
-        self.status: Status = "in_progress"
-        self.plan = made_with
+        self.reply = Reply(state.ids.new("resp"), made_with, state.conversation.turns, state.now)
         self._state = state
         self._prompt = tuple(prompt)
-        audio_format = made_with.audio_format["type"]
-        self._output = Output(state, self.id, audio_format, in_conversation=made_with.in_conversation)
+        self._output = Output(state, self.reply)
         self._usage = state.meter.measure(
             made_with.instructions, made_with.tools, self._prompt, in_conversation=made_with.in_conversation
         )
@@ -57,12 +53,24 @@ class Response:
         self._finished = finished
 
     @property
+    def id(self) -> str:
+        return self.reply.id
+
+    @property
+    def plan(self) -> Plan:
+        return self.reply.plan
+
+    @property
+    def status(self) -> Status:
+        return self.reply.status
+
+    @property
     def audio_ms(self) -> float:
         return self._output.audio_ms
 
     def announce(self) -> None:
         """Tell the client that the response exists."""
-        self._state.record.responses[self.id] = self.status
+        self._state.record.open_reply(self.reply)
         self._state.emit("response.created", response=self._wire(None, None))
         if self._state.options.rate_limits == "before":
             self._emit_rate_limits()
@@ -84,9 +92,10 @@ class Response:
             return
         interrupted = self._output.opened
         self._output.close("completed" if status == "completed" else "incomplete")
-        self.status = status
-        self._state.record.responses[self.id] = status
-        self._state.emit("response.done", response=self._wire(details, self._spent()))
+        reply = self.reply
+        reply.status, reply.details, reply.usage = status, details, self._spent()
+        reply.ended_at = self._state.now
+        self._state.emit("response.done", response=self._wire(details, reply.usage))
         if self._state.options.rate_limits == "after":
             self._emit_rate_limits()
         if status == "cancelled" and self._state.options.unannounced_done:

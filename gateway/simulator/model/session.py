@@ -17,7 +17,7 @@ from gateway.simulator.model.config import update
 from gateway.simulator.model.conversation import Item
 from gateway.simulator.model.listening import Listening
 from gateway.simulator.model.options import ModelOptions
-from gateway.simulator.model.record import FunctionOutput, Observer, SessionRecord, Truncation
+from gateway.simulator.model.record import Deletion, FunctionOutput, Observer, SessionRecord, Truncation
 from gateway.simulator.model.refusals import Refused
 from gateway.simulator.model.responding import Response
 from gateway.simulator.model.shapes import Json, read
@@ -103,7 +103,7 @@ class RealtimeSession:
         self._state.expire()
 
     def _receive(self, frame: str | bytes) -> None:
-        state, event_id = self._state, None
+        state, event_id, event = self._state, None, {}
         if state.outbox.muted or state.outbox.closing is not None:
             return
         try:
@@ -113,9 +113,10 @@ class RealtimeSession:
             if event.get("type") == "input_audio_buffer.append":
                 self._listening.append(event)
             else:
+                state.record.received.read(event)
                 self._dispatch(requests.parse(event))
         except Refused as refused:
-            state.refuse(refused, event_id)
+            state.refuse(refused, event_id, event)
 
     def _dispatch(self, event: requests.ClientEvent) -> None:
         match event:
@@ -130,8 +131,7 @@ class RealtimeSession:
             case requests.RetrieveItem():
                 self._retrieve(event.item_id)
             case requests.DeleteItem():
-                self._state.conversation.delete(event.item_id)
-                self._state.emit("conversation.item.deleted", item_id=event.item_id)
+                self._delete(event.item_id)
             case requests.TruncateItem():
                 self._truncate(event)
             case requests.CreateResponse():
@@ -157,13 +157,15 @@ class RealtimeSession:
 
     def _create_item(self, event: requests.CreateItem) -> None:
         state, item = self._state, self._item(event.item)
+        if item.wire["type"] == "function_call_output" and not state.conversation.holds_call(item.wire["call_id"]):
+            message = f"Tool call ID '{item.wire['call_id'][:80]}' not found in conversation."
+            raise Refused("invalid_tool_call_id", message)
         state.add_item(item, event.previous_item_id, turn=item.role == "user")
         if item.audio:
             self._listening.hear(item)
         if item.wire["type"] == "function_call_output":
             call_id = item.wire["call_id"]
-            expected = call_id in state.record.pending_calls
-            state.record.pending_calls.discard(call_id)
+            expected = state.record.answer(call_id)
             state.record.outputs.append(FunctionOutput(call_id, item.wire["output"], expected, state.now))
 
     def _item(self, given: requests.GivenItem) -> Item:
@@ -201,13 +203,29 @@ class RealtimeSession:
         wire = item.with_audio(audio.input.format.type, audio.output.format.type)
         self._state.emit("conversation.item.retrieved", item=wire)
 
+    def _delete(self, item_id: str) -> None:
+        state, record = self._state, self._state.record
+        item = state.conversation.get(item_id)
+        kind, length_ms = (item.kind, item.audio_ms) if item else ("", 0)
+        record.deletions.append(Deletion(item_id, kind, length_ms, item is not None, state.now))
+        state.conversation.delete(item_id)
+        reply = record.reply_of(item_id)
+        if reply is not None:
+            reply.items[item_id] = False
+        state.emit("conversation.item.deleted", item_id=item_id)
+
     def _truncate(self, event: requests.TruncateItem) -> None:
-        state, accepted = self._state, False
+        state, code = self._state, None
+        item, now = state.conversation.get(event.item_id), state.now
+        length_ms = item.audio_ms if item else None
         try:
             state.conversation.truncate(event.item_id, event.content_index, event.audio_end_ms)
-            accepted = True
+        except Refused as refused:
+            code = refused.code
+            raise
         finally:
-            state.record.truncations.append(Truncation(event.item_id, event.audio_end_ms, accepted, state.now))
+            cut = Truncation(event.item_id, event.audio_end_ms, code is None, now, length_ms, code)
+            state.record.truncations.append(cut)
         fields = {"content_index": event.content_index, "audio_end_ms": event.audio_end_ms}
         state.emit("conversation.item.truncated", item_id=event.item_id, **fields)
 

@@ -84,6 +84,7 @@ class ResponseSlot:
 
     def _cancel(self, response: Response, reason: str) -> None:
         run, wait_ms = self._running[response.id], self._state.options.cancel_ms
+        response.reply.cancel_asked_at = response.reply.cancel_asked_at or self._state.now
         if run.stopping is not None:
             return
         if not wait_ms:

@@ -8,11 +8,13 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     import audioop
 
-__all__ = ["BYTES_PER_MS", "SILENCE", "Inbound", "Outbound", "encode_all", "level", "tone_tile"]
+__all__ = ["BYTES_PER_MS", "SILENCE", "SILENCES", "Inbound", "Outbound", "encode_all", "level", "tone_tile"]
 
 BYTES_PER_MS = 8
 SILENCE = b"\xff"
 """One mu-law sample of silence."""
+SILENCES = (b"\xff", b"\x7f")
+"""Both zeros of mu-law."""
 
 MULAW_HZ = 8000
 PCM_HZ = 24000

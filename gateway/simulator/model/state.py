@@ -12,6 +12,7 @@ from gateway.simulator.model.config import SessionConfig
 from gateway.simulator.model.conversation import Conversation, Item
 from gateway.simulator.model.options import ModelOptions
 from gateway.simulator.model.outbox import Outbox
+from gateway.simulator.model.received import Refusal
 from gateway.simulator.model.record import Observer, SessionRecord
 from gateway.simulator.model.refusals import Refused
 from gateway.simulator.model.shapes import Json
@@ -79,6 +80,7 @@ class SessionState:
         self.config = SessionConfig(model=model)
         conversation = Conversation(self.ids.new("conv"), options.max_items)
         self.record = SessionRecord(self.ids.new("sess"), model, now, conversation)
+        self.record.caller.keep = options.keep_audio
         self.meter = Meter()
         self.outbox = Outbox()
         self.refuse_updates = options.refuse_updates
@@ -133,8 +135,8 @@ class SessionState:
         if self._observer is not None:
             self._observer(self.record.id, "in", event, self.now)
 
-    def refuse(self, refused: Refused, event_id: str | None = None) -> None:
-        """Send an `error` event; the session goes on."""
+    def refuse(self, refused: Refused, event_id: str | None = None, event: Json | None = None) -> None:
+        """Send an `error` event; the session goes on. `event` is the client's, when one was refused."""
         error: Json = {
             "type": refused.kind,
             "code": refused.code,
@@ -143,6 +145,9 @@ class SessionState:
             "event_id": event_id,
         }
         self.record.errors.append(error)
+        if event is not None:
+            silenced = {key: value for key, value in event.items() if key != "audio"}
+            self.record.refused.append(Refusal(silenced, error, self.now))
         self.emit("error", error=error)
 
     def expire(self) -> None:
