@@ -14,9 +14,9 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from gateway.carriers.base import RESUMABLE, CallOffer, Draining, Ended, Full, Over, TokenRefused
+from gateway.carriers.base import RESUMABLE, CallOffer, Draining, Ended, Full, Over, Resumed, TokenRefused
 from gateway.core.commands import EndReason
-from gateway.core.events import DrainAsked, LegEnd, LegEnded, StopAsked
+from gateway.core.events import DrainAsked, LegEnd, LegEnded, StopAsked, TransferProgress
 from gateway.session import CallSession
 
 __all__ = ["Registry", "SessionFactory", "new_call_id"]
@@ -28,17 +28,31 @@ TOKEN_S = 60.0
 KEPT_ENDED = 2000
 """Ended calls whose outcome is still known."""
 
+TRANSFERRING = "transferring"
+"""The phase of a call whose stream may end and begin again."""
+UNOWED = frozenset({EndReason.TRANSFERRED})
+"""Ends after which the call goes on without us: its end is reported when it may, and nobody waits for that."""
+
 SessionFactory = Callable[[str, CallOffer], CallSession]
 """Makes the session for a new call id; raises `GatewayError` when no agent takes the call."""
+
+
+@dataclass(slots=True, frozen=True)
+class _Admission:
+    """What an unused token admits to."""
+
+    carrier_call_id: str
+    until: float
 
 
 @dataclass(slots=True)
 class _Offered:
     session: CallSession
     token: str
-    token_until: float
     again: int
     claimed: bool = False
+    resumes_with: str = ""
+    """The token of a second stream, while it is unused."""
     reported: bool = False
     """The carrier has said that the call is over."""
 
@@ -49,9 +63,11 @@ class Registry:
     def __init__(self, max_calls: int, make_session: SessionFactory | None = None) -> None:
         self.make_session = make_session
         """Set once, before calls are offered."""
+        self.on_over: Callable[[str], None] = lambda carrier_call_id: None
+        """Told the carrier's id of each call that has ended here. Set once, before calls are offered."""
         self.max_calls = max_calls
         self._offered: dict[str, _Offered] = {}
-        self._tokens: dict[str, str] = {}
+        self._tokens: dict[str, _Admission] = {}
         self._ended: OrderedDict[str, Ended] = OrderedDict()
         self._owed: set[str] = set()
         self._group: asyncio.TaskGroup | None = None
@@ -82,7 +98,8 @@ class Registry:
         if known is not None and not known.session.ended:
             if again <= known.again or not known.claimed:
                 return known.token
-            known.session.feed(LegEnded(LegEnd.SOCKET_LOST, "the carrier asked for a new stream"))
+            # Also of a call that was being transferred, which a lost stream alone would not end.
+            known.session.feed(LegEnded(LegEnd.SOCKET_LOST, "the carrier asked for a new stream", call_over=True))
         ended = self._ended.get(offer.carrier_call_id)
         if known is not None and known.session.ended:  # it still closes
             ended = Ended(known.session.offer.agent, known.session.call.end_reason or EndReason.STOPPED, known.again)
@@ -94,27 +111,44 @@ class Registry:
             raise Full(f"all {self.max_calls} places are taken")
         assert self._group is not None and self.make_session is not None, "the registry must run first"
         session = self.make_session(new_call_id(), offer)
-        token = secrets.token_urlsafe(32)
-        until = asyncio.get_running_loop().time() + TOKEN_S
-        self._offered[offer.carrier_call_id] = offered = _Offered(session, token, until, again)
-        self._tokens[_hash(token)] = offer.carrier_call_id
+        token = self._admit(offer.carrier_call_id)
+        self._offered[offer.carrier_call_id] = offered = _Offered(session, token, again)
+        if known is not None:
+            self.on_over(offer.carrier_call_id)
         task = self._group.create_task(session.run(), name=session.call_id)
         task.add_done_callback(lambda _: self._forget(offer.carrier_call_id, offered))
         return token
 
     def claim(self, token: str, carrier_call_id: str, account_id: str) -> CallSession:
         """See `Switchboard.claim`."""
-        wanted = self._tokens.get(_hash(token))
-        offered = self._offered.get(wanted) if wanted is not None else None
-        if wanted is None or offered is None:
+        admission = self._tokens.get(_hash(token))
+        offered = self._offered.get(admission.carrier_call_id) if admission is not None else None
+        if admission is None or offered is None:
             raise TokenRefused("the token is unknown or was used")
-        if wanted != carrier_call_id or offered.session.offer.account_id != account_id:
+        if admission.carrier_call_id != carrier_call_id or offered.session.offer.account_id != account_id:
             raise TokenRefused("the token belongs to another call")
-        if asyncio.get_running_loop().time() > offered.token_until or offered.session.ended:
+        if asyncio.get_running_loop().time() > admission.until or offered.session.ended:
             raise TokenRefused("the token came too late")
         del self._tokens[_hash(token)]
-        offered.claimed = True
+        offered.claimed, offered.resumes_with = True, ""
         return offered.session
+
+    def resume(self, carrier_call_id: str) -> Resumed:
+        """See `Switchboard.resume`."""
+        offered = self._offered.get(carrier_call_id)
+        if offered is None or offered.session.ended or offered.reported:
+            raise Over("the call has ended")
+        if not offered.resumes_with:
+            if offered.session.call.phase.value != TRANSFERRING:
+                raise TokenRefused("the call is not being transferred")
+            offered.resumes_with = self._admit(carrier_call_id)
+        return Resumed(offered.resumes_with, offered.again)
+
+    def transfer_progress(self, carrier_call_id: str, progress: TransferProgress) -> None:
+        """See `Switchboard.transfer_progress`."""
+        offered = self._offered.get(carrier_call_id)
+        if offered is not None:
+            offered.session.feed(progress)
 
     def outcome(self, carrier_call_id: str) -> Ended | None:
         """See `Switchboard.outcome`."""
@@ -130,7 +164,7 @@ class Registry:
         offered, ended = self._offered.get(carrier_call_id), self._ended.get(carrier_call_id)
         if offered is not None:
             offered.reported = True
-            offered.session.feed(LegEnded(LegEnd.CALLER_HANGUP, "the carrier reports the end"))
+            offered.session.feed(LegEnded(LegEnd.CALLER_HANGUP, "the carrier reports the end", call_over=True))
         if ended is not None and ended.reason in RESUMABLE:
             self._ended[carrier_call_id] = replace(ended, reason=EndReason.CALLER_HANGUP)
 
@@ -162,19 +196,26 @@ class Registry:
             session.feed(StopAsked("the gateway stops"))
         self._stopping.set()
 
+    def _admit(self, carrier_call_id: str) -> str:
+        token = secrets.token_urlsafe(32)
+        self._tokens[_hash(token)] = _Admission(carrier_call_id, asyncio.get_running_loop().time() + TOKEN_S)
+        return token
+
     def _forget(self, carrier_call_id: str, offered: _Offered) -> None:
         session = offered.session
         session.abandon()
-        self._tokens.pop(_hash(offered.token), None)
+        for token in (offered.token, offered.resumes_with):
+            self._tokens.pop(_hash(token), None)
         if self._offered.get(carrier_call_id) is offered:
             del self._offered[carrier_call_id]
+            self.on_over(carrier_call_id)
         self._left.set()
         reason = session.call.end_reason or EndReason.STOPPED
         if offered.reported and reason in RESUMABLE:
             reason = EndReason.CALLER_HANGUP
         self._ended[carrier_call_id] = Ended(session.offer.agent, reason, offered.again)
         self._ended.move_to_end(carrier_call_id)
-        if offered.claimed and not offered.reported:
+        if offered.claimed and not offered.reported and reason not in UNOWED:
             self._owed.add(carrier_call_id)
         while len(self._ended) > KEPT_ENDED:
             forgotten, _ = self._ended.popitem(last=False)

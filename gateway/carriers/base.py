@@ -8,12 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.core.commands import EndReason, LegCommand
-from gateway.core.events import Event
+from gateway.core.commands import ControlCommand, EndReason, LegCommand
+from gateway.core.events import Event, TransferProgress
 from gateway.errors import GatewayError
 
 __all__ = [
     "CallOffer",
+    "Control",
     "RESUMABLE",
     "Draining",
     "Ended",
@@ -22,6 +23,7 @@ __all__ = [
     "Leg",
     "LiveCall",
     "Over",
+    "Resumed",
     "Switchboard",
     "TokenRefused",
 ]
@@ -58,11 +60,25 @@ class Leg(Protocol):
         """Close the stream; safe to call twice."""
 
 
+class Control(Protocol):
+    """What a carrier does with a call beside its stream. One serves all calls of an account."""
+
+    async def carry_out(self, offer: CallOffer, command: ControlCommand) -> None:
+        """Do it; what becomes of it is told by `Switchboard.transfer_progress`.
+
+        Who waits for it may be cancelled: it is done all the same. Raises `CarrierError`: nothing came of it, and a
+        caller who was on our stream still is.
+        """
+
+    def call_over(self, carrier_call_id: str) -> None:
+        """Our part in this call is over: forget it, and let go whoever is still being called for it."""
+
+
 class LiveCall(Protocol):
     """One call, as its carrier sees it."""
 
     def attach(self, leg: Leg, stream_id: str) -> None:
-        """Give the call its media stream. Once per call."""
+        """Give the call its media stream; a second one, after `Switchboard.resume`, takes the place of the first."""
 
     def feed(self, event: Event) -> None:
         """Tell the call what happened; see `Feed`."""
@@ -75,6 +91,16 @@ class Ended:
     agent: str
     reason: EndReason
     again: int = 0
+    """How often the call had been offered again."""
+
+
+@dataclass(slots=True, frozen=True)
+class Resumed:
+    """How a call that left its stream gets a new one."""
+
+    token: str
+    """One-use, for the new stream."""
+    again: int
     """How often the call had been offered again."""
 
 
@@ -110,6 +136,15 @@ class Switchboard(Protocol):
 
     def claim(self, token: str, carrier_call_id: str, account_id: str) -> LiveCall:
         """Return the call that a stream token admits to, once. Raises `TokenRefused`."""
+
+    def resume(self, carrier_call_id: str) -> Resumed:
+        """Return the token of a second stream for a call that was being transferred; asked again, the same.
+
+        Raises `Over` when the call is not known or has ended, `TokenRefused` when it is not being transferred.
+        """
+
+    def transfer_progress(self, carrier_call_id: str, progress: TransferProgress) -> None:
+        """Tell a call what became of its transfer; nothing happens when it is over."""
 
     def hung_up(self, carrier_call_id: str) -> None:
         """The carrier says that the call is over: whatever ended its stream, it does not come back."""
