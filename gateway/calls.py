@@ -9,16 +9,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
-from gateway.agents import HANG_UP, Agent, AgentsFile, SemanticVad, ServerVad
+from gateway.agents import Agent, AgentsFile
 from gateway.carriers.base import CallOffer
 from gateway.carriers.twilio.routes import Fallback
 from gateway.config import Settings
-from gateway.core import CallPlan, TurnMode, TurnTaking
-from gateway.core.commands import InvokeTool
+from gateway.core import CallPlan
+from gateway.core.commands import EndReason, InvokeTool
 from gateway.core.events import Event, ToolResult
 from gateway.core.toolcalls import error_output
 from gateway.errors import ConfigError, ToolError
 from gateway.metrics import Metrics
+from gateway.plans import plan_of, session_of
 from gateway.realtime import ModelTarget, RealtimeConnection
 from gateway.realtime.connection import Dial, dial
 from gateway.records.book import CallBook, CallLog, Pricing, Summary
@@ -32,9 +33,18 @@ __all__ = ["CallMaker", "NewCallLog", "plan_of"]
 
 logger = logging.getLogger(__name__)
 
-TOOL_GRACE_S = 1.0
-"""The webhook client gives up by itself at the tool's time-out; the core's own deadline comes after it."""
-EXPECTED_ENDS = frozenset({"caller_hangup", "agent_hangup", "duration_limit", "cost_limit", "handed_over", "stopped"})
+EXPECTED_ENDS = frozenset(
+    {
+        EndReason.CALLER_HANGUP,
+        EndReason.AGENT_HANGUP,
+        EndReason.DURATION_LIMIT,
+        EndReason.COST_LIMIT,
+        EndReason.TRANSFERRED,
+        EndReason.IDLE,
+        EndReason.HANDED_OVER,
+        EndReason.STOPPED,
+    }
+)
 """Ends that need nobody's attention; the others are logged as warnings."""
 
 
@@ -42,28 +52,6 @@ class NewCallLog(CallLog, Protocol):
     """A call log that takes new calls."""
 
     def call_offered(self, row: CallRow) -> None: ...
-
-
-def plan_of(agent: Agent) -> CallPlan:
-    """Return what the core is told about an agent."""
-    turns = agent.turn_detection
-    return CallPlan(
-        instructions=agent.instructions,
-        greeting=agent.greeting,
-        turns=_turns(turns),
-        tool_deadline_s={tool.name: tool.timeout_s + TOOL_GRACE_S for tool in agent.tools},
-        built_in=frozenset({HANG_UP}) if agent.hang_up else frozenset(),
-        max_duration_s=agent.limits.max_duration_s,
-        max_cost_usd=agent.limits.max_cost_usd,
-    )
-
-
-def _turns(turns: ServerVad | SemanticVad) -> TurnTaking:
-    if isinstance(turns, SemanticVad):
-        return TurnTaking(TurnMode.SEMANTIC_VAD, eagerness=turns.eagerness)
-    return TurnTaking(
-        TurnMode.SERVER_VAD, turns.threshold, turns.prefix_padding_ms, turns.silence_duration_ms, turns.idle_timeout_ms
-    )
 
 
 @dataclass(slots=True)
@@ -110,17 +98,17 @@ class CallMaker:
         )
         self.log.call_offered(row)
         facts = CallFacts(call_id, agent.name, direction, offer.from_number, offer.to_number)
+        plan = plan_of(agent)
         ports = Ports(
-            open_model=lambda feed: self._open_model(agent, feed),
+            open_model=lambda feed: self._open_model(agent, plan, feed),
             invoke=lambda command: self._invoke(facts, agent.name, command),
             book=self._book(call_id, agent, direction),
         )
-        return CallSession(call_id, offer, plan_of(agent), ports)
+        return CallSession(call_id, offer, plan, ports)
 
-    def _open_model(self, agent: Agent, feed: Callable[[Event], None]) -> Model:
+    def _open_model(self, agent: Agent, plan: CallPlan, feed: Callable[[Event], None]) -> Model:
         target = ModelTarget(self.settings.model_endpoint(agent.model), self.settings.model_headers())
-        session = agent.session_config()
-        return RealtimeConnection(target, session, feed, open_socket=self.open_socket, rng=self.rng)
+        return RealtimeConnection(target, session_of(agent, plan), feed, open_socket=self.open_socket, rng=self.rng)
 
     async def _invoke(self, facts: CallFacts, agent: str, command: InvokeTool) -> ToolResult:
         try:

@@ -18,6 +18,7 @@ from gateway.agents import Agent, AgentsFile, Tool, load_agents
 from gateway.config import Settings, database_sentence
 from gateway.errors import ConfigError, ModelError, ToolError
 from gateway.log import mask_number, redact
+from gateway.plans import plan_of, session_of
 from gateway.realtime.codec import session_update
 from gateway.realtime.connection import dial
 from gateway.records.recording import unwritable
@@ -305,7 +306,7 @@ async def _session(settings: Settings, agent: Agent) -> str:
     socket = await _open(settings, agent.model)
     try:
         await _event(socket, "session.created")
-        await socket.send(session_update(agent.session_config()))
+        await socket.send(session_update(session_of(agent, plan_of(agent))))
         updated = await _event(socket, "session.updated", f"change what agent {agent.name} asks for in the agents file")
     finally:
         await socket.close()

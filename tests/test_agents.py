@@ -2,6 +2,7 @@
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -9,8 +10,9 @@ from hypothesis import strategies as st
 from openai.types.realtime import RealtimeClientEvent
 from pydantic import TypeAdapter, ValidationError
 
-from gateway.agents import AgentsFile, load_agents, resolve_secret, schema
+from gateway.agents import Agent, AgentsFile, load_agents, resolve_secret, schema
 from gateway.errors import ConfigError
+from gateway.plans import plan_of, session_of
 
 FULL = """\
 # yaml-language-server: $schema=agents.schema.json
@@ -96,6 +98,10 @@ def loaded(file: Path, text: str) -> AgentsFile:
     return load_agents(file)
 
 
+def session(agent: Agent) -> dict[str, Any]:
+    return session_of(agent, plan_of(agent))
+
+
 def test_a_full_file_is_read(file: Path) -> None:
     agents = loaded(file, FULL)
     agent = agents.for_number("+442079460000")
@@ -114,13 +120,13 @@ def test_a_number_nobody_lists_reaches_the_default_agent_or_none(file: Path) -> 
 
 def test_the_session_config_is_a_valid_client_event_of_the_sdk(file: Path) -> None:
     for agent in loaded(file, FULL).agents.values():
-        event = {"type": "session.update", "session": agent.session_config()}
+        event = {"type": "session.update", "session": session(agent)}
         parsed = TypeAdapter[object](RealtimeClientEvent).validate_python(event, strict=True)
         assert type(parsed).__name__ == "SessionUpdateEvent"
 
 
 def test_the_session_config_of_a_full_agent_is_exact(file: Path) -> None:
-    config = loaded(file, FULL).agents["support"].session_config()
+    config = session(loaded(file, FULL).agents["support"])
     assert config["type"] == "realtime"
     assert config["output_modalities"] == ["audio"]
     assert config["audio"] == {
@@ -143,7 +149,7 @@ def test_the_session_config_of_a_full_agent_is_exact(file: Path) -> None:
 
 
 def test_defaults_are_explicit_in_the_session_config(file: Path) -> None:
-    config = loaded(file, "agents: {a: {instructions: hi}}").agents["a"].session_config()
+    config = session(loaded(file, "agents: {a: {instructions: hi}}").agents["a"])
     assert config["audio"]["input"]["turn_detection"] == {
         "type": "server_vad",
         "threshold": 0.5,
@@ -158,7 +164,7 @@ def test_defaults_are_explicit_in_the_session_config(file: Path) -> None:
 
 
 def test_an_agent_may_have_neither_transcription_nor_hang_up(file: Path) -> None:
-    config = loaded(file, FULL).agents["other"].session_config()
+    config = session(loaded(file, FULL).agents["other"])
     assert config["audio"]["input"]["transcription"] is None
     assert config["tools"] == []
 
@@ -231,7 +237,7 @@ def test_an_alias_may_share_tools_between_agents(file: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
-        ("name: lookup_order", "name: hang_up", "name: 'hang_up' is built in; choose another name, or set hang_up"),
+        ("name: lookup_order", "name: hang_up", "name: 'hang_up' is built in; choose another name"),
         ("name: lookup_order", "name: look up", "name: should match pattern '^[a-zA-Z0-9_-]{1,64}$'"),
         ("X-Tenant: acme", "Authorization: abc", "headers: 'Authorization' looks like a secret, which does not belong"),
         ("X-Tenant: acme", "webhook-id: abc", "headers: 'webhook-id' is set by the gateway"),
@@ -241,7 +247,7 @@ def test_an_alias_may_share_tools_between_agents(file: Path) -> None:
         ("api.example.com", "api.example.com:99999", "url: must be a URL such as https://api.example.com/orders"),
         ("{type: string}", "{$ref: 'http://127.0.0.1:1/x'}", "parameters: is not a valid JSON Schema: Resource"),
         ("near_field", "midfield", "noise_reduction: should be 'near_field' or 'far_field'"),
-        ("semantic_vad, eagerness: low", "vad", "turn_detection: type should be one of 'server_vad', 'semantic_vad'"),
+        ("semantic_vad, eagerness: low", "vad", "turn_detection: type should be one of 'server_vad', 'semantic_vad', 'man"),
         ("timeout_s: 8", "timeout_s: soon", "timeout_s: should be a number"),
         ("hang_up: false", "hang_up: maybe", "hang_up: should be true or false"),
         ("name: lookup_order", "name: 5", "name: should be text; put it in quotes"),

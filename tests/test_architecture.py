@@ -20,7 +20,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "apikeys": frozenset(),
     "config": frozenset({"apikeys", "errors"}),
     "agentfile": frozenset({"errors"}),
-    "agents": frozenset({"agentfile", "config", "errors"}),
+    "agents": frozenset({"agentfile", "core", "errors"}),
+    "plans": frozenset({"agents", "core", "realtime"}),
     "tools": frozenset({"agents", "config", "errors"}),
     "outbound": frozenset({"apikeys", "config", "errors", "store"}),
     "session": frozenset({"carriers", "core", "errors"}),
@@ -31,7 +32,19 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
 
 NEVER_SERVING = ("simulator", "demo")
 SERVING = ("core", "carriers", "realtime", "store", "records", "tools", "outbound")
-SERVING_MODULES = ("app", "calls", "server", "serve", "session", "registry", "config", "agents", "metrics", "log")
+SERVING_MODULES = (
+    "app",
+    "calls",
+    "server",
+    "serve",
+    "session",
+    "registry",
+    "config",
+    "agents",
+    "plans",
+    "metrics",
+    "log",
+)
 
 
 def imports(path: Path) -> Iterator[str]:

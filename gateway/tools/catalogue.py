@@ -9,7 +9,7 @@ from typing import NoReturn, Protocol
 
 import jsonschema_rs
 
-from gateway.agents import HANG_UP, HANG_UP_TOOL, Agent, Tool
+from gateway.agents import Agent, Tool
 from gateway.errors import ToolError
 
 __all__ = ["Catalogue", "CatalogueTool", "ToolKind", "parse_arguments", "parse_json"]
@@ -53,9 +53,9 @@ class Catalogue:
             tool.name: CatalogueTool(tool.name, ToolKind.WEBHOOK, _compiled(tool.parameters), tool)
             for tool in agent.tools
         }
-        if agent.hang_up:
-            validator = _compiled(HANG_UP_TOOL["parameters"])
-            self._tools[HANG_UP] = CatalogueTool(HANG_UP, ToolKind.BUILTIN, validator)
+        for function in agent.built_in():
+            name = str(function["name"])
+            self._tools[name] = CatalogueTool(name, ToolKind.BUILTIN, _compiled(function["parameters"]))
 
     def __iter__(self) -> Iterator[CatalogueTool]:
         return iter(self._tools.values())

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 from gateway.agents import AgentsFile
 from gateway.core import commands as cmd
 from gateway.core import events as ev
+from gateway.core.plan import TurnTaking
 from gateway.errors import RemoteProtocolError
 from gateway.realtime import codec
 
@@ -67,7 +68,8 @@ def test_what_we_send_validates_as_a_client_event(command: codec.Encodable) -> N
 
 def test_our_session_update_validates_as_a_client_event() -> None:
     file = AgentsFile.model_validate({"agents": {"a": {"instructions": "Help.", "default": True}}})
-    CLIENT_EVENT.validate_json(codec.session_update(file.agents["a"].session_config()), strict=True)
+    turns = codec.turn_detection(TurnTaking(), creates=True, interrupts=True)
+    CLIENT_EVENT.validate_json(codec.session_update(file.agents["a"].session_config(turns)), strict=True)
 
 
 def decode(**message: Any) -> list[ev.Event]:

@@ -1,0 +1,124 @@
+"""Functions that the gateway itself runs for the model. What a model knows of them stands here, and in what words.
+
+A model follows a description closely, so each says when to call it, what to say before and what not to do. Names and
+arguments are the core's (`gateway.core`); they never reach a webhook.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+__all__ = [
+    "BUILT_IN",
+    "COLLECT_DIGITS",
+    "COLLECT_DIGITS_TOOL",
+    "HANG_UP",
+    "HANG_UP_TOOL",
+    "SEND_DIGITS",
+    "SEND_DIGITS_TOOL",
+    "TRANSFER_CALL",
+    "transfer_call_tool",
+]
+
+HANG_UP = "hang_up"
+"""Name of the built-in function by which the model ends the call."""
+TRANSFER_CALL = "transfer_call"
+COLLECT_DIGITS = "collect_digits"
+SEND_DIGITS = "send_digits"
+
+BUILT_IN = frozenset({HANG_UP, TRANSFER_CALL, COLLECT_DIGITS, SEND_DIGITS})
+"""Names that no tool of the business may take."""
+
+MAX_DIGITS = 32
+
+
+def _function(name: str, description: str, properties: Mapping[str, Any], *required: str) -> Mapping[str, Any]:
+    parameters: dict[str, Any] = {"type": "object", "properties": dict(properties), "additionalProperties": False}
+    if required:
+        parameters["required"] = list(required)
+    return MappingProxyType({"type": "function", "name": name, "description": description, "parameters": parameters})
+
+
+HANG_UP_TOOL = _function(
+    HANG_UP,
+    "End the phone call. Say goodbye first; the caller hears the rest of your sentence before the line "
+    "closes. Use it only when the caller is done or asks to end the call.",
+    {"reason": {"type": "string", "description": "Why the call ends, in a few words."}},
+)
+
+COLLECT_DIGITS_TOOL = _function(
+    COLLECT_DIGITS,
+    "Let the caller key in a number on the telephone's keypad and get its digits. Use it for numbers that are easily "
+    "misheard (order, account or customer number, date of birth, PIN). Put the request into `prompt`; it is spoken to "
+    "the caller for you, so say nothing else before. With `secure` you get a token in place of the digits: hand the "
+    "token to the function that needs the number. Always use `secure` for card numbers, security codes, PINs and "
+    "passwords, and never ask the caller to speak one of those. If the answer says that there is no complete entry, "
+    "ask the caller what the trouble is before you try again.",
+    {
+        "max_digits": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": MAX_DIGITS,
+            "description": "Digits the number has at most; the entry ends by itself after so many.",
+        },
+        "min_digits": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": MAX_DIGITS,
+            "description": "Digits it has at least; 1 when you do not know.",
+        },
+        "terminator": {
+            "type": "string",
+            "enum": ["#", "*", ""],
+            "description": 'Key that ends an entry before `max_digits`; "#" unless there is a reason, "" for none.',
+        },
+        "secure": {"type": "boolean", "description": "Whether you get a token and never see or hear the digits."},
+        "prompt": {
+            "type": "string",
+            "maxLength": 500,
+            "description": "Said to the caller word for word, in the language of the call: what to key in, and the "
+            'key that ends it. For example "Please key in your order number, then press the pound key."',
+        },
+    },
+    "max_digits",
+    "prompt",
+)
+
+SEND_DIGITS_TOOL = _function(
+    SEND_DIGITS,
+    "Press keys on this call, as on a telephone's keypad: for a recorded menu, an extension or a conference code at "
+    "the other end. Use it only when the other end asks for keys. Say nothing in the same turn; the keys go out when "
+    "you are silent. Then wait for what the other end says.",
+    {
+        "digits": {
+            "type": "string",
+            "pattern": f"^[0-9*#A-D]{{1,{MAX_DIGITS}}}$",
+            "description": 'The keys in their order, such as "2" or "4711#".',
+        }
+    },
+    "digits",
+)
+
+
+def transfer_call_tool(targets: Mapping[str, str]) -> Mapping[str, Any]:
+    """Return the function by which the model hands the caller on; `targets` are names and what each is for."""
+    listed = "\n".join(f"- {name}: {about}" if about else f"- {name}" for name, about in targets.items())
+    return _function(
+        TRANSFER_CALL,
+        "Connect the caller with a person and leave the call. Tell the caller whom you would connect them with and ask "
+        "whether they want that; call this only when they agree, or when they asked for it themselves. Then say one "
+        "short sentence such as that you are putting them through. If the answer is that it did not work, the caller "
+        "is with you again: say so, give the reason in plain words, and offer another way.\n"
+        f"Targets:\n{listed}",
+        {
+            "target": {"type": "string", "enum": list(targets), "description": "Who is to take the call."},
+            "summary": {
+                "type": "string",
+                "maxLength": 1000,
+                "description": "What that person must know before they take it: who calls, what they want, what was "
+                "already done. One to three sentences; no card numbers, codes or passwords.",
+            },
+        },
+        "target",
+        "summary",
+    )
