@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+from base64 import b64encode
 from collections import deque
 from typing import assert_never
 
+from gateway.carriers import tones
 from gateway.carriers.base import Feed
 from gateway.carriers.twilio import codec
 from gateway.core.commands import ClearAudio, HangUp, LegCommand, PlayAudio, SendDigits, SendMark
@@ -49,13 +51,25 @@ class TwilioLeg:
             case ClearAudio():
                 self._outbox = deque(message for message in self._outbox if not message[0])
                 self._queue(False, codec.clear(self._stream_id))
-            case SendDigits():
-                raise NotImplementedError
+            case SendDigits(digits):
+                # Media Streams cannot send keys, and `<Play digits>` would cost the stream: the tones are played.
+                for digit in digits:
+                    self._queue(True, codec.media(self._stream_id, b64encode(tones.key(digit)).decode()))
             case HangUp():
                 self._hanging_up = True
                 self._wake.set()
             case _:
                 assert_never(command)
+
+    def supersede(self) -> None:
+        """The carrier has taken the call off this stream, whether the socket shows it or not: close it.
+
+        The call is told that the stream ended, unless it knows, and nothing after that.
+        """
+        self._end(LegEnded(LegEnd.SOCKET_LOST, "the carrier took the call elsewhere"))
+        self._outbox.clear()
+        self._hanging_up = True
+        self._wake.set()
 
     async def run(self) -> None:
         """Pump both ways until the stream is over; the call is told once, by `LegEnded`."""
