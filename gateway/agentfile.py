@@ -245,6 +245,8 @@ def _words(detail: ErrorDetails) -> str:
 
 def _name(loc: Loc) -> str:
     match loc:
+        case (*_, key, "[key]"):  # so pydantic marks a fault of the key itself
+            return repr(key)
         case (*_, str(key), int(index)):
             return f"{key}[{index}]"
         case (*_, last):

@@ -74,9 +74,11 @@ class Agent(Section):
     transcription: Transcription | None = Field(default_factory=Transcription)
     """Transcription of the caller; null: records hold the agent's side only."""
     turn_detection: TurnDetection = Field(default_factory=lambda: ServerVad(type="server_vad"))
-    """How the end of the caller's turn is noticed: a section, or default, patient, spelling or manual."""
+    """How the end of the caller's turn is noticed: default (500 ms of silence; so it is where nothing is said), patient
+    (1000 ms), spelling (1800 ms, for letters and digits), manual (key #), or a section with a type."""
     barge_in: BargeInField = Field(default_factory=lambda: BargeIn(reversible=False))
-    """What the caller's speech does to the agent's: immediate cuts it, reversible pauses it until it is sure."""
+    """What the caller's speech does to the agent's: immediate (so it is where nothing is said) cuts it, reversible
+    pauses it until it proves to be an interruption."""
     early_reply: EarlyReplyField = None
     """Whether the answer begins before the turn has proved to be over; with server_vad only. null or false: no."""
     idle: IdleField = None

@@ -1,5 +1,6 @@
 """How an agent behaves on the telephone beside turn-taking: interruption, early answers, silence, handing over."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
@@ -79,7 +80,7 @@ class TransferEntry(Section):
     """What they are for: all the model knows about whom to choose."""
     brief: str = Field(default="", max_length=1000)
     """warm: what the person is told first, before the model's own summary."""
-    accept_key: str = Field(default="1", pattern=r"^[0-9*#]?$")
+    accept_key: Literal["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "#", ""] = "1"
     """warm: key with which the person takes the caller, in quotes; "": whoever answers has taken it, machines too."""
     ring_s: float = Field(default=25, ge=5, le=120)
     """How long it may ring, in seconds; voicemail often answers after 20 to 30."""
@@ -107,12 +108,10 @@ def _barge_in(value: object) -> object:
             return {"reversible": False}
         case "reversible":
             return {}
-        case str():
-            raise ValueError(
-                "should be immediate, reversible, or a section such as {reversible: true, confirm_ms: 600}"
-            )
-        case _:
+        case Mapping() | Section():
             return value
+        case _:
+            raise ValueError("should be immediate, reversible, or a section such as {confirm_ms: 600}")
 
 
 def _switch(value: object) -> object:
@@ -120,10 +119,12 @@ def _switch(value: object) -> object:
     match value:
         case True:
             return {}
-        case False:
+        case False | None:
             return None
-        case _:
+        case Mapping() | Section():
             return value
+        case _:
+            raise ValueError("should be true, false, or a section")
 
 
 BargeInField = Annotated[

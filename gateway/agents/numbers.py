@@ -41,7 +41,7 @@ def _e164(value: str) -> str:
 def _no_service_number(value: object) -> object:
     """Name an emergency or short number as such before its form is judged: that is what the writer must learn."""
     digits = re.sub(r"[^0-9]", "", value) if isinstance(value, str) and len(value) <= 32 and value.isascii() else ""
-    if any(_is_emergency(candidate) for candidate in _national(digits)):
+    if any(_is_emergency(candidate) for candidate in (*_national(digits), *_national(digits.lstrip("0")))):
         raise ValueError("is an emergency number; callers are never transferred to those")
     if 0 < len(digits) <= SHORT_DIGITS_MAX:
         raise ValueError("is a short number; callers are never transferred to those")

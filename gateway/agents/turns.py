@@ -57,7 +57,7 @@ class Manual(Section):
     """
 
     type: Literal["manual"]
-    key: str | None = Field(default="#", pattern=r"^[0-9*#A-D]$")
+    key: Literal["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "#", "A", "B", "C", "D"] | None = "#"
     """Key with which the caller ends the turn, in quotes (a bare # begins a comment); null: none."""
     own_ear: bool = False
     """Whether a silence of `silence_duration_ms` after a voice ends the turn too, by our own ear."""
@@ -90,11 +90,11 @@ PRESETS: Mapping[str, Mapping[str, object]] = MappingProxyType(
 
 
 def _spelled_out(value: object) -> object:
-    if not isinstance(value, str):
+    if isinstance(value, Mapping | Section):
         return value
-    if value not in PRESETS:
-        raise ValueError(f"should be one of {', '.join(PRESETS)}, or a section with a type")
-    return dict(PRESETS[value])
+    if isinstance(value, str) and value in PRESETS:
+        return dict(PRESETS[value])
+    raise ValueError(f"should be one of {', '.join(PRESETS)}, or a section with a type")
 
 
 _Modes = Annotated[ServerVad | SemanticVad | Manual, Field(discriminator="type")]

@@ -247,7 +247,11 @@ def test_an_alias_may_share_tools_between_agents(file: Path) -> None:
         ("api.example.com", "api.example.com:99999", "url: must be a URL such as https://api.example.com/orders"),
         ("{type: string}", "{$ref: 'http://127.0.0.1:1/x'}", "parameters: is not a valid JSON Schema: Resource"),
         ("near_field", "midfield", "noise_reduction: should be 'near_field' or 'far_field'"),
-        ("semantic_vad, eagerness: low", "vad", "turn_detection: type should be one of 'server_vad', 'semantic_vad', 'man"),
+        (
+            "semantic_vad, eagerness: low",
+            "vad",
+            "turn_detection: type should be one of 'server_vad', 'semantic_vad', 'man",
+        ),
         ("timeout_s: 8", "timeout_s: soon", "timeout_s: should be a number"),
         ("hang_up: false", "hang_up: maybe", "hang_up: should be true or false"),
         ("name: lookup_order", "name: 5", "name: should be text; put it in quotes"),

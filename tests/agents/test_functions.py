@@ -1,0 +1,69 @@
+"""What a model is told of the functions that the gateway runs itself."""
+
+import jsonschema_rs
+import pytest
+from openai.types.realtime import RealtimeFunctionTool
+from pydantic import TypeAdapter
+
+from gateway.agents import Agent
+from gateway.plans import plan_of, session_of
+
+ALL = Agent.model_validate(
+    {
+        "instructions": "x",
+        "collect_digits": True,
+        "send_digits": True,
+        "transfer": {
+            "targets": {
+                "billing": {"number": "+14155550100", "description": "Questions about invoices."},
+                "desk": {"number": "+14155550101"},
+            }
+        },
+    }
+)
+OFFERED = {tool["name"]: tool for tool in session_of(ALL, plan_of(ALL))["tools"]}
+
+
+def accepts(name: str, arguments: object) -> bool:
+    validator = jsonschema_rs.validator_for(OFFERED[name]["parameters"])
+    return validator.is_valid(arguments)
+
+
+def test_what_is_offered_is_what_the_core_runs() -> None:
+    assert list(OFFERED) == ["transfer_call", "collect_digits", "send_digits", "hang_up"]
+    assert plan_of(ALL).built_in == set(OFFERED)
+
+
+@pytest.mark.parametrize("name", sorted(OFFERED))
+def test_each_is_a_function_of_the_realtime_api(name: str) -> None:
+    TypeAdapter(RealtimeFunctionTool).validate_python(OFFERED[name], strict=True)
+    assert set(OFFERED[name]) == {"type", "name", "description", "parameters"}
+
+
+def test_a_model_chooses_among_the_targets_by_what_they_are_for() -> None:
+    transfer = OFFERED["transfer_call"]
+    assert transfer["description"].endswith("\n- billing: Questions about invoices.\n- desk")
+    assert accepts("transfer_call", {"target": "billing", "summary": "Ann asks about invoice 5."})
+    assert not accepts("transfer_call", {"target": "+14155550100", "summary": "x"})
+    assert "+1415" not in str(OFFERED)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "right"),
+    [
+        ({"max_digits": 16, "prompt": "Key in the card number.", "secure": True}, True),
+        ({"max_digits": 4, "min_digits": 4, "terminator": "", "prompt": "PIN?"}, True),
+        ({"max_digits": 0, "prompt": "x"}, False),
+        ({"max_digits": 4, "prompt": "x", "terminator": "9"}, False),
+        ({"max_digits": 4}, False),
+    ],
+)
+def test_digits_are_collected_by_sound_arguments_only(arguments: object, right: bool) -> None:
+    assert accepts("collect_digits", arguments) is right
+
+
+@pytest.mark.parametrize(
+    ("digits", "right"), [("2", True), ("4711#", True), ("", False), ("12 3", False), ("w1", False)]
+)
+def test_keys_are_sent_by_sound_arguments_only(digits: str, right: bool) -> None:
+    assert accepts("send_digits", {"digits": digits}) is right
