@@ -6,6 +6,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 
 from gateway.errors import ConfigError
 from gateway.simulator.engine import Fault
+from gateway.simulator.model.ordered import OrderedRefusal
 
 __all__ = [
     "Close",
@@ -14,11 +15,13 @@ __all__ = [
     "Error",
     "Expire",
     "FailResponse",
+    "Fatal",
     "FaultStep",
     "Garbage",
     "Incomplete",
     "LateDeltas",
     "RateLimited",
+    "Refuse",
     "RefuseUpdate",
     "Stall",
     "UnannouncedDone",
@@ -56,12 +59,19 @@ class Delay(_Step):
 
 
 class Error(_Step):
-    """Send a non-fatal `error` event and go on."""
+    """Send a non-fatal `error` event that answers nothing the client did, and go on."""
 
     kind: Literal["error"]
-    code: str = "server_error"
-    type: str = "server_error"
-    message: str = "The server had an error while processing your request. Sorry about that!"
+    code: str | None = "server_error"
+    type: str | None = None
+    message: str | None = None
+    """Type and message: None takes the service's for the code."""
+
+
+class Refuse(_Step, OrderedRefusal):
+    """Refuse the session's next n client events of a type, whatever they say."""
+
+    kind: Literal["refuse"]
 
 
 class Garbage(_Step):
@@ -92,7 +102,7 @@ class LateDeltas(_Step):
 
 
 class RefuseUpdate(_Step):
-    """Refuse the session's next n `session.update`."""
+    """Refuse the session's next n `session.update`; short for `refuse`."""
 
     kind: Literal["refuse_update"]
     count: int = Field(default=1, ge=1, le=100)
@@ -134,6 +144,16 @@ class Expire(_Ending):
     kind: Literal["expire"]
 
 
+class Fatal(_Ending):
+    """Send an error after which no client should try again, and close the socket."""
+
+    kind: Literal["fatal"]
+    code: str = "insufficient_quota"
+    field: Literal["code", "type"] = "code"
+    """Where the code stands in the error object; both have been seen."""
+    close: Annotated[int, AfterValidator(_sendable)] = 4000
+
+
 class Stall(_Ending):
     """Say nothing more; cancelling still works unless `deaf`, when the whole session goes silent for good."""
 
@@ -141,10 +161,10 @@ class Stall(_Ending):
     deaf: bool = False
 
 
-Ending: TypeAlias = RateLimited | FailResponse | Incomplete | Close | Expire | Stall
+Ending: TypeAlias = RateLimited | FailResponse | Incomplete | Close | Expire | Fatal | Stall
 
 FaultStep: TypeAlias = Annotated[
-    Delay | Error | Garbage | UnknownItemDelta | UnannouncedDone | LateDeltas | RefuseUpdate | Ending,
+    Delay | Error | Garbage | UnknownItemDelta | UnannouncedDone | LateDeltas | Refuse | RefuseUpdate | Ending,
     Field(discriminator="kind"),
 ]
 

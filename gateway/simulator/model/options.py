@@ -4,6 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from gateway.simulator.model.ordered import OrderedRefusal
+
 __all__ = ["ModelOptions"]
 
 
@@ -58,7 +60,9 @@ class ModelOptions(BaseModel):
     """A session's longest life."""
     epoch: int | None = None
     """Unix time at loop time 0, for `expires_at`; None takes the wall clock. Set it for repeatable traces."""
-    refuse_updates: int = Field(default=0, ge=0)
+    refuse: tuple[OrderedRefusal, ...] = ()
+    """Client events that each session refuses although nothing is wrong with them."""
+    refuse_updates: int = Field(default=0, ge=0, le=10_000)
     """The first n `session.update` of each session are refused."""
     refuse_first: tuple[int, int] | None = None
     """(HTTP status, times): the server's first upgrades are refused so."""

@@ -12,6 +12,7 @@ from gateway.errors import GatewayError
 from gateway.simulator.engine import Context, FunctionCall, Speech
 from gateway.simulator.model import faults
 from gateway.simulator.model.conversation import Item
+from gateway.simulator.model.ordered import documented
 from gateway.simulator.model.output import Opened, Output
 from gateway.simulator.model.plan import Plan
 from gateway.simulator.model.refusals import Refused
@@ -179,7 +180,7 @@ class Response:
             case faults.Delay():
                 await asyncio.sleep(fault.ms / 1000)
             case faults.Error():
-                state.refuse(Refused(fault.code, fault.message, kind=fault.type))
+                state.refuse(documented(fault.code, fault.message, fault.type))
             case faults.Garbage():
                 state.outbox.put(fault.text)
             case faults.UnknownItemDelta():
@@ -189,8 +190,10 @@ class Response:
                 self._emit_unannounced()
             case faults.LateDeltas():
                 self._late = fault.count
+            case faults.Refuse():
+                state.ordered.order(fault)
             case faults.RefuseUpdate():
-                state.refuse_updates += fault.count
+                state.refuse_updates(fault.count)
             case _:
                 self._ending = fault
                 if fault.after_ms is None:
@@ -215,6 +218,13 @@ class Response:
                 await _forever()
             case faults.Expire():
                 state.expire()
+                await _forever()
+            case faults.Fatal():
+                error = documented(ending.code)
+                if ending.field == "type":
+                    error = documented(None, error.message, ending.code)
+                state.refuse(error)
+                state.outbox.close(ending.close, f"{error.kind}.{error.code}" if error.code else error.kind)
                 await _forever()
             case faults.Stall():
                 if ending.deaf:

@@ -111,6 +111,7 @@ class RealtimeSession:
             event_id = _event_id(event)
             state.observe(event)
             if event.get("type") == "input_audio_buffer.append":
+                state.ordered.check("input_audio_buffer.append")
                 self._listening.append(event)
             else:
                 state.record.received.read(event)
@@ -119,6 +120,8 @@ class RealtimeSession:
             state.refuse(refused, event_id, event)
 
     def _dispatch(self, event: requests.ClientEvent) -> None:
+        if not isinstance(event, requests.DeleteItem | requests.TruncateItem):
+            self._state.ordered.check(event.type)
         match event:
             case requests.UpdateSession():
                 self._update(event.session)
@@ -143,9 +146,6 @@ class RealtimeSession:
 
     def _update(self, patch: Json) -> None:
         state = self._state
-        if state.refuse_updates:
-            state.refuse_updates -= 1
-            raise Refused("invalid_value", "Invalid value: this update was refused by the scenario.", "session")
         old = state.config
         state.config = update(old, patch, audio_present=state.audio_present)
         self._listening.configure(old)
@@ -207,8 +207,13 @@ class RealtimeSession:
         state, record = self._state, self._state.record
         item = state.conversation.get(item_id)
         kind, length_ms = (item.kind, item.audio_ms) if item else ("", 0)
-        record.deletions.append(Deletion(item_id, kind, length_ms, item is not None, state.now))
-        state.conversation.delete(item_id)
+        accepted = False
+        try:
+            state.ordered.check("conversation.item.delete")
+            state.conversation.delete(item_id)
+            accepted = True
+        finally:
+            record.deletions.append(Deletion(item_id, kind, length_ms, accepted, state.now))
         reply = record.reply_of(item_id)
         if reply is not None:
             reply.items[item_id] = False
@@ -219,6 +224,7 @@ class RealtimeSession:
         item, now = state.conversation.get(event.item_id), state.now
         length_ms = item.audio_ms if item else None
         try:
+            state.ordered.check("conversation.item.truncate")
             state.conversation.truncate(event.item_id, event.content_index, event.audio_end_ms)
         except Refused as refused:
             code = refused.code

@@ -11,6 +11,7 @@ from gateway.simulator.engine import Engine
 from gateway.simulator.model.config import SessionConfig
 from gateway.simulator.model.conversation import Conversation, Item
 from gateway.simulator.model.options import ModelOptions
+from gateway.simulator.model.ordered import OrderedRefusal, OrderedRefusals
 from gateway.simulator.model.outbox import Outbox
 from gateway.simulator.model.received import Refusal
 from gateway.simulator.model.record import Observer, SessionRecord
@@ -83,7 +84,11 @@ class SessionState:
         self.record.caller.keep = options.keep_audio
         self.meter = Meter()
         self.outbox = Outbox()
-        self.refuse_updates = options.refuse_updates
+        self.ordered = OrderedRefusals()
+        """What is refused on the scenario's order."""
+        for refusal in options.refuse:
+            self.ordered.order(refusal)
+        self.refuse_updates(options.refuse_updates)
         self.tasks = tasks
         self._observer = observer
 
@@ -149,6 +154,12 @@ class SessionState:
             silenced = {key: value for key, value in event.items() if key != "audio"}
             self.record.refused.append(Refusal(silenced, error, self.now))
         self.emit("error", error=error)
+
+    def refuse_updates(self, count: int) -> None:
+        """Refuse the next `session.update`, so many of them."""
+        for _ in range(count):
+            words = "Invalid value: this update was refused by the scenario."
+            self.ordered.order(OrderedRefusal(event="session.update", message=words, param="session"))
 
     def expire(self) -> None:
         """End the session as the service does when its time is over."""

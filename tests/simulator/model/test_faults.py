@@ -225,3 +225,112 @@ def test_late_deltas_can_be_ordered_for_one_response() -> None:
                 assert (await client.until("response.output_audio.delta"))["response_id"] == done["id"]
 
     run(call())
+
+
+NON_FATAL = [
+    "missing_required_parameter",
+    "unknown_parameter",
+    "invalid_value",
+    "invalid_event",
+    "conversation_already_has_active_response",
+    "response_cancel_not_active",
+    "input_audio_buffer_commit_empty",
+    "item_truncate_invalid_item_id",
+    "unsupported_content_type",
+    "item_retrieve_invalid_item_id",
+    "item_create_duplicate_item_id",
+    "invalid_tool_call_id",
+    "cannot_update_voice",
+    "bad_response_create",
+]
+
+
+@pytest.mark.parametrize("code", NON_FATAL)
+def test_every_documented_error_can_come_out_of_the_blue_and_ends_nothing(code: str) -> None:
+    async def call() -> None:
+        async with desk(script(f"{{kind: error, code: {code}}}")) as server:
+            client = await server.connect()
+            await client.say("hello")
+            error = await client.error()
+            assert (error["code"], error["type"]) == (code, "invalid_request_error")
+            assert error["message"]
+            assert (await client.until("response.done"))["response"]["status"] == "completed"
+            await client.configure()
+
+    run(call())
+
+
+def test_an_error_without_a_code_is_possible() -> None:
+    async def call() -> None:
+        async with desk(script("{kind: error, code: null, message: odd}")) as server:
+            client = await server.connect()
+            await client.say("hello")
+            error = await client.error()
+            assert (error["code"], error["type"], error["message"]) == (None, "server_error", "odd")
+
+    run(call())
+
+
+REFUSABLE: list[Event] = [
+    {"type": "input_audio_buffer.append", "audio": "/w=="},
+    {"type": "input_audio_buffer.clear"},
+    {"type": "conversation.item.delete", "item_id": "known"},
+    {"type": "conversation.item.truncate", "item_id": "known", "content_index": 0, "audio_end_ms": 0},
+    {"type": "response.create"},
+    {"type": "response.cancel"},
+]
+
+
+@pytest.mark.parametrize("event", REFUSABLE, ids=[event["type"] for event in REFUSABLE])
+def test_a_client_event_can_be_ordered_to_be_refused_once(event: Event) -> None:
+    order = f"refuse: [{{event: {event['type']}, code: bad_response_create, count: 1}}]"
+
+    async def call() -> None:
+        async with desk(f"server: {{{order}}}") as server:
+            client = await server.connect()
+            content = [{"type": "input_text", "text": "hi"}]
+            item = {"id": "known", "type": "message", "role": "user", "content": content}
+            await client.send("conversation.item.create", item=item)
+            for _ in range(2):
+                await client.send(**{"kind": event["type"], **{k: v for k, v in event.items() if k != "type"}})
+            await client.send("no.such.event")
+            codes = [(await client.error())["code"]]
+            while codes[-1] != "invalid_value":
+                codes.append((await client.error())["code"])
+            assert codes.count("bad_response_create") == 1
+            assert server.record.refused[0].event["type"] == event["type"]
+
+    run(call())
+
+
+def test_a_turn_can_order_the_refusal_of_what_follows_it() -> None:
+    fault = "{kind: refuse, event: conversation.item.truncate, code: invalid_value, count: 2}"
+
+    async def call() -> None:
+        async with desk(script(fault)) as server:
+            client = await server.connect()
+            await client.telephone()
+            await client.say("hello")
+            item_id = (await client.until("response.done"))["response"]["output"][0]["id"]
+            for _ in range(3):
+                await client.send("conversation.item.truncate", item_id=item_id, content_index=0, audio_end_ms=100)
+            await client.until("conversation.item.truncated")
+            assert [cut.accepted for cut in server.record.truncations] == [False, False, True]
+
+    run(call())
+
+
+@pytest.mark.parametrize("field", ["code", "type"])
+def test_a_fatal_error_is_told_and_closes_the_socket(field: str) -> None:
+    async def call() -> None:
+        async with desk(script(f"{{kind: fatal, code: account_deactivated, field: {field}, after_ms: 100}}")) as server:
+            client = await server.connect()
+            await client.say("hello")
+            error = await client.error()
+            assert error[field] == "account_deactivated"
+            await client.drain()
+            assert client.closed is not None
+            assert client.closed.code == 4000
+            assert client.closed.reason.endswith("account_deactivated")
+
+    run(call())
