@@ -19,7 +19,7 @@ from gateway.core.commands import EndReason
 from gateway.core.events import DrainAsked, LegEnd, LegEnded, StopAsked, TransferProgress
 from gateway.session import CallSession
 
-__all__ = ["Registry", "SessionFactory", "new_call_id"]
+__all__ = ["Live", "Registry", "SessionFactory", "new_call_id"]
 
 logger = logging.getLogger(__name__)
 
@@ -45,11 +45,21 @@ class _Admission:
     until: float
 
 
+@dataclass(slots=True, frozen=True)
+class Live:
+    """A live call."""
+
+    session: CallSession
+    seconds: float
+    """Since it was offered."""
+
+
 @dataclass(slots=True)
 class _Offered:
     session: CallSession
     token: str
     again: int
+    offered_s: float
     claimed: bool = False
     resumes_with: str = ""
     """The token of a second stream, while it is unused."""
@@ -69,6 +79,8 @@ class Registry:
         self._offered: dict[str, _Offered] = {}
         self._tokens: dict[str, _Admission] = {}
         self._ended: OrderedDict[str, Ended] = OrderedDict()
+        self._known: OrderedDict[str, None] = OrderedDict()
+        """Ids of calls, live and ended; the oldest are forgotten."""
         self._owed: set[str] = set()
         self._group: asyncio.TaskGroup | None = None
         self._stopping = asyncio.Event()
@@ -92,6 +104,19 @@ class Registry:
     def sessions(self) -> list[CallSession]:
         return [offered.session for offered in self._offered.values()]
 
+    def calls(self) -> list[Live]:
+        """Return the calls that have not ended, oldest first."""
+        now = asyncio.get_running_loop().time()
+        return [Live(it.session, now - it.offered_s) for it in self._offered.values() if not it.session.ended]
+
+    def find(self, call_id: str) -> CallSession | None:
+        """Return a call that has not ended, by our own id."""
+        return next((call for call in self.sessions() if call.call_id == call_id and not call.ended), None)
+
+    def has_ended(self, call_id: str) -> bool:
+        """Tell whether this was a call of this process, as far back as is remembered."""
+        return call_id in self._known and self.find(call_id) is None
+
     def offer(self, offer: CallOffer, *, again: int = 0) -> str:
         """See `Switchboard.offer`."""
         known = self._offered.get(offer.carrier_call_id)
@@ -112,7 +137,9 @@ class Registry:
         assert self._group is not None and self.make_session is not None, "the registry must run first"
         session = self.make_session(new_call_id(), offer)
         token = self._admit(offer.carrier_call_id)
-        self._offered[offer.carrier_call_id] = offered = _Offered(session, token, again)
+        now = asyncio.get_running_loop().time()
+        self._offered[offer.carrier_call_id] = offered = _Offered(session, token, again, now)
+        self._remember(session.call_id)
         if known is not None:
             self.on_over(offer.carrier_call_id)
         task = self._group.create_task(session.run(), name=session.call_id)
@@ -200,6 +227,11 @@ class Registry:
         token = secrets.token_urlsafe(32)
         self._tokens[_hash(token)] = _Admission(carrier_call_id, asyncio.get_running_loop().time() + TOKEN_S)
         return token
+
+    def _remember(self, call_id: str) -> None:
+        self._known[call_id] = None
+        while len(self._known) > KEPT_ENDED + self.max_calls:
+            self._known.popitem(last=False)
 
     def _forget(self, carrier_call_id: str, offered: _Offered) -> None:
         session = offered.session

@@ -26,12 +26,14 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "outbound": frozenset({"apikeys", "config", "errors", "store"}),
     "session": frozenset({"carriers", "core", "errors"}),
     "registry": frozenset({"carriers", "core", "errors", "session"}),
+    "vault": frozenset({"errors"}),
+    "operator": frozenset({"agents", "apikeys", "config", "core", "errors", "vault"}),
     "metrics": frozenset({"core", "records"}),
 }
 """Package or module of `gateway` to what else of `gateway` it may import. Those not named here may import anything."""
 
 NEVER_SERVING = ("simulator", "demo")
-SERVING = ("core", "carriers", "realtime", "store", "records", "tools", "outbound")
+SERVING = ("core", "carriers", "realtime", "store", "records", "tools", "outbound", "operator")
 SERVING_MODULES = (
     "app",
     "calls",

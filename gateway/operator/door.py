@@ -1,0 +1,161 @@
+"""The way in for operators: an API key, a bounded JSON body, and a sentence for each mistake.
+
+Nothing of a request's body is read before its key is known, and no value of it is ever said back.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import TypeVar
+
+from fastapi import Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+from starlette.requests import ClientDisconnect
+
+from gateway.apikeys import KeyRing
+
+__all__ = ["BODY_BYTES_MAX", "BODY_TIMEOUT_S", "NODE_HEADER", "Door", "Refused"]
+
+BODY_BYTES_MAX = 128 * 1024
+"""Room for the longest text with every character escaped."""
+BODY_TIMEOUT_S = 5.0
+FAULTS_MAX = 10
+"""Sentences of one answer."""
+NODE_HEADER = "X-Gateway-Node"
+
+FIELD_CHARS_MAX = 80
+
+FAULTS = {
+    "json_invalid": "is not valid JSON",
+    "missing": "is missing",
+    "extra_forbidden": "is not known here",
+    "string_type": "must be text",
+    "bool_type": "must be true or false",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "finite_number": "must be a number",
+    "model_type": "must be a JSON object",
+    "model_attributes_type": "must be a JSON object",
+    "dict_type": "must be a JSON object",
+    "string_too_short": "must not be empty",
+    "string_too_long": "may have {max_length} characters",
+    "greater_than_equal": "must be at least {ge}",
+    "greater_than": "must be more than {gt}",
+    "less_than_equal": "may be {le} at most",
+    "literal_error": "must be {expected}",
+    "union_tag_invalid": "must be one of {expected_tags}",
+    "union_tag_not_found": "is missing",
+    "value_error": "{error}",
+}
+"""What pydantic's errors mean to who sent the body, in JSON's terms."""
+
+_PATTERNS = {
+    "id": "must be 1 to 64 letters, digits and . _ : -, the first a letter or digit",
+    "digits": "must be 1 to 64 keys of 0-9 * # A-D",
+    "terminator": "must be one key of 0-9 * # A-D, or empty",
+    "key": "must be one key of 0-9 * # A-D",
+    "after": "must be the id of an item, or root",
+}
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Refused(Exception):
+    """An answer that is not 200."""
+
+    def __init__(self, status: int, code: str, message: str, fields: list[dict[str, str]] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body: dict[str, object] = {"code": code, "message": message}
+        if fields:
+            self.body["fields"] = fields
+
+
+class Door:
+    """Lets holders of a key in, and reads and writes what they say and hear."""
+
+    def __init__(self, keys: KeyRing, node: str) -> None:
+        self.node = node
+        self._keys = keys
+
+    def enter(self, request: Request) -> str:
+        """Return the name of the key that the request bears. Raises `Refused`."""
+        who = self._keys.name_of(request.headers.get("authorization", ""))
+        if who is None:
+            raise Refused(401, "unauthorized", "send Authorization: Bearer and a valid API key")
+        wanted = request.headers.get(NODE_HEADER, self.node)
+        if wanted != self.node:
+            raise Refused(421, "misdirected", f"this node is {self.node}, and the request is for another")
+        return who
+
+    async def read(self, request: Request, form: type[M], variants: frozenset[str] = frozenset()) -> M:
+        """Return the body as what it should be. Raises `Refused`; call `enter` first.
+
+        `variants` are names of union members: they stand in the paths of pydantic's errors and mean nothing outside.
+        """
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json":
+            raise Refused(415, "media_type", "send JSON with Content-Type: application/json")
+        raw = await _body(request)
+        try:
+            return form.model_validate_json(raw)
+        except ValidationError as error:
+            raise _malformed(error, variants) from None
+
+    def answer(self, body: Mapping[str, object], status: int = 200) -> JSONResponse:
+        """Return an answer for somebody who was let in."""
+        return JSONResponse(dict(body), status, headers={"Cache-Control": "no-store", NODE_HEADER: self.node})
+
+    def refuse(self, refused: Refused) -> JSONResponse:
+        """Return the answer for a request that is refused; a stranger learns nothing of the node."""
+        body = {"error": refused.body}
+        if refused.status == 401:
+            return JSONResponse(body, 401, headers={"Cache-Control": "no-store", "WWW-Authenticate": "Bearer"})
+        return self.answer(body, refused.status)
+
+
+async def _body(request: Request) -> bytes:
+    too_large = Refused(413, "too_large", f"the body may have {BODY_BYTES_MAX} bytes")
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and (len(announced) > 18 or int(announced) > BODY_BYTES_MAX):
+        raise too_large
+    received = bytearray()
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            async for chunk in request.stream():
+                received += chunk
+                if len(received) > BODY_BYTES_MAX:
+                    raise too_large
+    except ClientDisconnect:
+        raise Refused(400, "incomplete", "the body ended early") from None
+    except TimeoutError:
+        raise Refused(408, "timeout", f"the body did not arrive within {BODY_TIMEOUT_S:.0f} s") from None
+    return bytes(received)
+
+
+def _malformed(error: ValidationError, variants: frozenset[str]) -> Refused:
+    """Say what is wrong, a sentence per field."""
+    details = error.errors(include_url=False, include_input=False)
+    if details[0]["type"] == "json_invalid":
+        return Refused(400, "invalid", "the body is not valid JSON")
+    faults: dict[str, str] = {}
+    for detail in details:
+        faults.setdefault(_field(detail, variants), _words(detail))
+    fields = [{"field": field, "message": message} for field, message in list(faults.items())[:FAULTS_MAX]]
+    return Refused(422, "invalid", "; ".join(f"{fault['field']} {fault['message']}" for fault in fields), fields)
+
+
+def _field(detail: ErrorDetails, variants: frozenset[str]) -> str:
+    """Return the path to a field as its sender sees it."""
+    path = [str(part) for part in detail["loc"] if part not in variants]
+    if detail["type"].startswith("union_tag"):  # said of the whole; it is about the field that tells the variants apart
+        path.append(str(detail["ctx"]["discriminator"]).strip("'"))
+    return ".".join(path)[:FIELD_CHARS_MAX] or "body"
+
+
+def _words(detail: ErrorDetails) -> str:
+    context = {name: str(value).replace("'", "") for name, value in detail.get("ctx", {}).items()}
+    if "pattern" in context:
+        return _PATTERNS.get(str(detail["loc"][-1]), "holds characters that are not allowed here")
+    return FAULTS.get(detail["type"], "is not what is expected here").format(**context)
