@@ -94,10 +94,19 @@ class Hearing:
         self._detection: ServerVad | SemanticVad | None = None
         self._voiced = 0
         self._quiet = 0
+        self._spare = 0
+        """Bytes judged that lie after the end of the turn."""
+        self._asked = False
+        """Whether this pause was already reported."""
         self.speaking = False
 
     def configure(self, detection: ServerVad | SemanticVad | None) -> None:
-        """Take a new `turn_detection`; a turn in progress is forgotten when detection is switched off."""
+        """Take a new `turn_detection`, at any time.
+
+        A turn in progress goes on under the new rules. Switched off, detection forgets it, and its audio so far waits
+        in the buffer for the client's commit; switched on, it starts with the audio to come, and only the padding of a
+        turn can still reach back.
+        """
         if (detection is None) != (self._vad is None):
             self._vad = None if detection is None else self._engine.vad()
             self._scanned = self._end
@@ -145,7 +154,7 @@ class Hearing:
 
     def turn(self) -> bytes:
         """Return the turn so far without taking it, up to what was judged."""
-        return bytes(self._buffer[: self._scanned - self._base]) if self._vad else bytes(self._buffer)
+        return bytes(self._buffer[: self._scanned - self._spare - self._base]) if self._vad else bytes(self._buffer)
 
     def take(self) -> bytes:
         """Return the turn and forget it; audio after the end of the turn stays."""
@@ -167,19 +176,22 @@ class Hearing:
 
     def _settle(self) -> None:
         self.speaking, self._voiced, self._quiet = False, 0, 0
+        self._spare, self._asked = 0, False
 
     def _step(self, loud: float, size: int) -> VadEvent | None:
         threshold, prefix_ms, silence_ms = self._limits()
         if not self.speaking:
             return self._listen(loud >= threshold, size, prefix_ms * BYTES_PER_MS)
-        if loud >= max(threshold - HYSTERESIS, threshold / 2):
-            self._quiet = 0
-        else:
-            self._quiet += size
-        if self._quiet >= silence_ms * BYTES_PER_MS and self._quiet or len(self._buffer) > self._limit:
-            return Stopped(self._scanned // BYTES_PER_MS)
-        pause = SEMANTIC_PAUSE_MS * BYTES_PER_MS
-        if isinstance(self._detection, SemanticVad) and self._quiet >= pause > self._quiet - size:
+        self._quiet = 0 if loud >= max(threshold - HYSTERESIS, threshold / 2) else self._quiet + size
+        self._asked = self._asked and self._quiet > 0
+        wanted = silence_ms * BYTES_PER_MS
+        if self._quiet >= wanted and self._quiet or len(self._buffer) > self._limit:
+            # Frames seldom fit the duration: the turn ends in the middle of the last one, and the rest stays.
+            over = self._quiet - wanted
+            self._spare = over if 0 < over < size else 0
+            return Stopped((self._scanned - self._spare) // BYTES_PER_MS)
+        if isinstance(self._detection, SemanticVad) and self.paused and not self._asked:
+            self._asked = True
             return Paused()
         return None
 
@@ -190,7 +202,7 @@ class Hearing:
         self._base = start
         if self._voiced < ONSET_MS * BYTES_PER_MS:
             return None
-        self.speaking, self._quiet = True, 0
+        self.speaking, self._quiet, self._asked = True, 0, False
         return Started(start // BYTES_PER_MS)
 
     def _limits(self) -> tuple[float, int, int]:

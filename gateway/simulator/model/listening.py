@@ -3,9 +3,11 @@
 import asyncio
 import base64
 import binascii
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from gateway.errors import GatewayError, ModelError
-from gateway.simulator.model.config import SemanticVad, ServerVad, SessionConfig
+from gateway.simulator.model.config import SemanticVad, ServerVad, SessionConfig, TurnDetection
 from gateway.simulator.model.conversation import Item
 from gateway.simulator.model.hearing import Hearing, Paused, Started, Stopped, VadEvent
 from gateway.simulator.model.refusals import Refused
@@ -41,6 +43,8 @@ class Listening:
         self._pause = 0
         """Counts pauses, so that a judgement that comes late is recognised."""
         self._idle: asyncio.Task[None] | None = None
+        self._quiet_from: float | None = None
+        """Loop time at which the caller may be waited for: where real-time playback of the last response ends."""
 
     def configure(self, old: SessionConfig) -> None:
         """Follow a session update."""
@@ -48,8 +52,11 @@ class Listening:
         if new.format != old.audio.input.format:
             self._inbound = Inbound(new.format.type)
         self._hearing.configure(new.turn_detection)
-        if not self._hearing.speaking:
+        if new.turn_detection is not None and not self._hearing.speaking:
+            # Without detection an announced turn is still the one that the next commit makes an item of.
             self._item_id = None
+        if _idle_ms(new.turn_detection) != _idle_ms(old.audio.input.turn_detection):
+            self._wait_for_caller()
 
     def append(self, event: Json) -> None:
         """Take one `input_audio_buffer.append`. Raises `Refused`."""
@@ -83,11 +90,16 @@ class Listening:
 
     def responded(self, response: Response) -> None:
         """Start waiting for a caller who says nothing, from where real-time playback of the response would end."""
-        detection = self._state.config.audio.input.turn_detection
-        if isinstance(detection, ServerVad) and detection.idle_timeout_ms and not self._hearing.speaking:
-            self._stop_idle()
-            wait_ms = response.audio_ms + detection.idle_timeout_ms
-            self._idle = self._state.tasks.start(self._time_out(wait_ms / 1000, detection.idle_timeout_ms))
+        if not self._hearing.speaking:
+            self._quiet_from = self._state.now + response.audio_ms / 1000
+            self._wait_for_caller()
+
+    def _wait_for_caller(self) -> None:
+        self._stop_idle()
+        idle_ms, now = _idle_ms(self._state.config.audio.input.turn_detection), self._state.now
+        if idle_ms and self._quiet_from is not None:
+            wait_s = max(0.0, self._quiet_from - now) + idle_ms / 1000
+            self._idle = self._state.tasks.start(self._time_out(wait_s, idle_ms))
 
     def hear(self, item: Item) -> None:
         """Start understanding caller audio that has joined the conversation."""
@@ -103,13 +115,15 @@ class Listening:
             case Started():
                 self._start(noticed.at_ms)
             case Stopped():
-                self._stop(noticed.at_ms, None)
+                with self._refusing():
+                    self._stop(noticed.at_ms, None)
             case Paused():
                 self._pause += 1
                 self._state.tasks.start(self._judge(self._pause, self._hearing.turn()))
 
     def _start(self, at_ms: int) -> None:
         self._stop_idle()
+        self._quiet_from = None
         self._item_id = self._state.ids.new("item")
         fields = {"audio_start_ms": at_ms, "item_id": self._item_id}
         self._state.emit("input_audio_buffer.speech_started", **fields)
@@ -153,7 +167,8 @@ class Listening:
             return
         still = pause == self._pause and self._hearing.paused
         if still and isinstance(state.config.audio.input.turn_detection, SemanticVad) and sounds_finished(text):
-            self._stop(self._hearing.judged_ms, text)
+            with self._refusing():
+                self._stop(self._hearing.judged_ms, text)
 
     async def _transcribe(self, item: Item, heard: "asyncio.Future[str]", turn: int, understood: str | None) -> None:
         state = self._state
@@ -195,19 +210,32 @@ class Listening:
 
     async def _time_out(self, wait_s: float, idle_ms: int) -> None:
         await asyncio.sleep(wait_s)
-        self._idle = None
+        self._idle = self._quiet_from = None
         if self._slot.busy or self._hearing.speaking:
             return
         item_id, end_ms = self._state.ids.new("item"), self._hearing.end_ms
         fields = {"item_id": item_id, "audio_start_ms": max(0, end_ms - idle_ms), "audio_end_ms": end_ms}
         self._state.emit("input_audio_buffer.timeout_triggered", **fields)
-        self._commit(item_id, silent=True)
-        self._slot.create(ResponseParams())
+        with self._refusing():
+            self._commit(item_id, silent=True)
+            self._slot.create(ResponseParams())
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """Tell the client what could not be done of the server's own accord; there is no event to answer."""
+        try:
+            yield
+        except Refused as refused:
+            self._state.refuse(refused)
 
     def _stop_idle(self) -> None:
         if self._idle is not None:
             self._idle.cancel()
             self._idle = None
+
+
+def _idle_ms(detection: TurnDetection | None) -> int | None:
+    return detection.idle_timeout_ms if isinstance(detection, ServerVad) else None
 
 
 def _decode(audio: object) -> bytes:
