@@ -197,6 +197,20 @@ def simulate_call(
     raise typer.Exit(place_call(voice_url, script, clips, to, out, as_json=as_json))
 
 
+@simulate_app.command("turns")
+def simulate_turns(
+    barge_ins: Annotated[int, typer.Option(min=8, max=100_000, help="Barge-ins; the rest grows with it.")] = 500,
+    seed: Annotated[int, typer.Option(min=0, max=1_000_000, help="Equal seeds give equal runs.")] = 1,
+    only: Annotated[list[str] | None, typer.Option(help="One part; may be given again.")] = None,
+    ttfb_ms: Annotated[float, typer.Option(min=0, max=10_000, help="Median time of the model to its audio.")] = 500.0,
+    as_json: AsJson = False,
+) -> None:
+    """Prove what the caller heard: barge-ins, goodbyes and order, on a virtual clock. Exit 0 when all bounds hold."""
+    from gateway.simulator.turns import Plan, run_turns
+
+    raise typer.Exit(run_turns(Plan(barge_ins, seed, ttfb_ms), only or (), as_json=as_json))
+
+
 @simulate_app.command("load")
 def simulate_load(
     calls: Annotated[int, typer.Option(min=1, max=2000, help="Calls at once.")] = 100,

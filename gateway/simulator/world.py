@@ -12,6 +12,7 @@ async def one_call(folder: Path) -> None:
 import asyncio
 import base64
 import hashlib
+import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -29,7 +30,9 @@ from gateway.errors import ModelError
 from gateway.realtime.connection import Dial
 from gateway.simulator.asgi import AsgiHost
 from gateway.simulator.carrier import CallPlan, CallReport, LineModel, Script, TwilioNetwork
+from gateway.simulator.carrier.delay import DelayLine
 from gateway.simulator.engine import Engine
+from gateway.simulator.link import DelayedSocket
 from gateway.simulator.model import ModelOptions, ModelServer, ScriptedEngine, SessionRecord, UpgradeRefused
 from gateway.store.memory import MemoryStore
 from gateway.store.rows import JournalEntry, StoredCall
@@ -107,6 +110,7 @@ async def world(
     business: FastAPI | None = None,
     line: LineModel | None = None,
     model: ModelServer | None = None,
+    model_line: LineModel | None = None,
     seed: int = 7,
     settings: Mapping[str, object] | None = None,
 ) -> AsyncIterator[World]:
@@ -114,7 +118,8 @@ async def world(
 
     `folder` gets the agents file and the recordings. `agents` is its YAML; the agent who answers has `NUMBER`.
     `business` answers every webhook of the agents; without one each is answered 404. A `model` replaces `engine` and
-    `options`. `settings` go over those of this module; `seed` is the network's.
+    `options`. `line` is between caller and gateway, `model_line` between gateway and model; `seed` is for both.
+    `settings` go over those of this module.
     """
     path = folder / "agents.yaml"
     path.write_text(agents, encoding="utf-8")
@@ -127,9 +132,8 @@ async def world(
         transport=httpx2.ASGITransport(app=business or FastAPI(openapi_url=None)),
     )
     async with asyncio.TaskGroup() as group:
-        app = create_app(
-            effective, load_agents(path), store=store, invoker=invoker, open_socket=_connector(server, group)
-        )
+        open_socket = _connector(server, group, model_line, random.Random(seed))
+        app = create_app(effective, load_agents(path), store=store, invoker=invoker, open_socket=open_socket)
         async with AsgiHost(app) as host, host.http() as http:
             network = TwilioNetwork(ACCOUNT, TOKEN, http, host.connect, line=line, seed=seed)
             yield World(app.state.gateway, network, server, store, host, http)
@@ -148,7 +152,7 @@ def _settings(folder: Path, agents: Path) -> dict[str, object]:
     }
 
 
-def _connector(model: ModelServer, group: asyncio.TaskGroup) -> Dial:
+def _connector(model: ModelServer, group: asyncio.TaskGroup, line: LineModel | None, rng: random.Random) -> Dial:
     async def open_socket(url: str, headers: Mapping[str, str]) -> TextSocket:
         ours, theirs = pipe()
         query = dict(parse_qsl(urlsplit(url).query))
@@ -162,7 +166,11 @@ def _connector(model: ModelServer, group: asyncio.TaskGroup) -> Dial:
         if refused is not None:
             status = refused.status
             raise ModelError(f"refused with {status}", permanent=status in (401, 403, 404), code=str(status))
-        return ours
+        if line is None:
+            return ours
+        up: DelayLine[str] = DelayLine(line.uplink_ms / 1000, line.jitter_ms / 1000, rng)
+        down: DelayLine[str | bytes] = DelayLine(line.downlink_ms / 1000, line.jitter_ms / 1000, rng)
+        return DelayedSocket(ours, up, down, group.create_task)
 
     return open_socket
 
