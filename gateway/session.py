@@ -15,15 +15,35 @@ from typing import Any, Protocol
 from gateway.carriers.base import CallOffer, Leg
 from gateway.core import Call, CallPlan, Phase
 from gateway.core import commands as cmd
-from gateway.core.commands import Command, EndReason
-from gateway.core.events import CallerAudio, CallOffered, Event, StreamStarted, Tick, ToolResult
+from gateway.core.audio import silence_like
+from gateway.core.commands import Command, ControlCommand, EndReason
+from gateway.core.events import (
+    CallerAudio,
+    CallOffered,
+    Dtmf,
+    Event,
+    OperatorAsked,
+    SecretKept,
+    StreamStarted,
+    Tick,
+    ToolResult,
+    TransferProgress,
+    TransferState,
+)
+from gateway.errors import CarrierError, GatewayError
 
-__all__ = ["Book", "CallSession", "Model", "Ports"]
+__all__ = ["Book", "CallSession", "Hearing", "Model", "Ports"]
 
 logger = logging.getLogger(__name__)
 
 CLOSE_S = 2.0
 """How long the leg and the model may take to close after the end of the call."""
+CONTROL_S = 12.0
+"""How long the carrier may take, after the end of the call, to let go of a human who is being called for it."""
+CONTROL = "control"
+"""Begins the names of tasks at the carrier's control."""
+HIDDEN_KEY = "•"
+"""Stands for a key that nobody may see."""
 
 
 class Model(Protocol):
@@ -66,6 +86,19 @@ class Book(Protocol):
         """Write the one end record."""
 
 
+class Hearing(Protocol):
+    """Our own ear for one call: it hears a copy of what passes by."""
+
+    def caller(self, payload: str, now: float) -> list[Event]:
+        """Hear a frame of the caller, base64 mu-law, whose last sample came now."""
+
+    def played(self, payload: str, now: float) -> None:
+        """A piece of ours leaves for the caller, to play behind what was sent before."""
+
+    def cleared(self, now: float) -> None:
+        """What has not played is dropped."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """What the owner reaches the world by; the leg comes later, with the media stream."""
@@ -75,6 +108,11 @@ class Ports:
     invoke: Callable[[cmd.InvokeTool], Awaitable[ToolResult]]
     """Calls a business webhook; raises nothing but cancellation."""
     book: Book
+    control: Callable[[ControlCommand], Awaitable[None]] | None = None
+    """Has the carrier transfer the call; raises `CarrierError`."""
+    keep_secret: Callable[[str], Awaitable[str]] | None = None
+    """Puts digits into the vault and returns their token; raises `GatewayError`."""
+    ear: Hearing | None = None
 
 
 class CallSession:
@@ -100,7 +138,7 @@ class CallSession:
         return self._over.is_set()
 
     def attach(self, leg: Leg, stream_id: str) -> None:
-        """Give the call its media stream. Once per call."""
+        """Give the call its media stream, or another one after a transfer that failed."""
         self._leg = leg
         self.feed(StreamStarted(stream_id))
 
@@ -120,12 +158,19 @@ class CallSession:
                 self._step(taken)
         except Exception:
             logger.exception("call %s failed inside", self.call_id)
-            self.call.end_reason = EndReason.INTERNAL_ERROR
+            self.call.fail()
             self._over.set()
         finally:
             self._stepping = False
         if rearm:
             self._rearm()
+
+    def operate(self, asked: OperatorAsked) -> str:
+        """Do at once what an operator asks; return "done", "repeated" or "refused: why"."""
+        if self.call.outcome(asked.command_id):
+            return "repeated"
+        self.feed(asked)
+        return self.call.outcome(asked.command_id) or "refused: the call has ended"
 
     async def run(self) -> None:
         """Live until the call is over and its adapters are closed. Writes the end record on every way out."""
@@ -142,7 +187,7 @@ class CallSession:
                 await self._close()
         except BaseExceptionGroup as failed:
             logger.error("call %s lost a task", self.call_id, exc_info=failed.exceptions[0])
-            self.call.end_reason = EndReason.INTERNAL_ERROR
+            self.call.fail()
         finally:
             self._over.set()
             self._write_end()
@@ -162,39 +207,39 @@ class CallSession:
             return
         now = asyncio.get_running_loop().time()
         book = self._ports.book
-        book.event(event, now)
+        book.event(_shown(event) if self.call.hidden else event, now)
         for command in self.call.receive(event, now):
             book.command(command, now)
             if type(command) is cmd.AppendAudio and self._model is not None:  # fifty a second: not through the match
                 self._model.send(command)
             else:
-                self._carry_out(command)
+                self._carry_out(command, now)
+        if self._ports.ear is not None and type(event) is CallerAudio:
+            self._waiting.extend(self._ports.ear.caller(event.payload, now))
         spent = book.spent()
         if spent is not None:
             self._waiting.append(spent)
         if self.call.phase is Phase.ENDED:
             self._over.set()
 
-    def _carry_out(self, command: Command) -> None:
+    def _carry_out(self, command: Command, now: float) -> None:
         match command:
             case cmd.PlayAudio() | cmd.SendMark() | cmd.ClearAudio() | cmd.SendDigits() | cmd.HangUp():
-                if self._leg is not None:
-                    self._leg.send(command)
+                self._to_leg(command, now)
             case cmd.OpenModel():
                 self._open_model()
             case cmd.CloseModel():
-                if self._model is not None:
-                    self._model.detach()
-                    self._model = None
+                self._close_model()
             case cmd.InvokeTool():
                 self._invoke(command)
             case cmd.CancelTool():
-                task = self._tasks.get(command.tool_call_id)
-                if task is not None:
-                    task.cancel()
-            case cmd.Heard() | cmd.Record() | cmd.KeepSecret():
-                pass
+                self._cancel(command.tool_call_id)
             case cmd.StartTransfer() | cmd.CompleteTransfer() | cmd.CancelTransfer():
+                kind = type(command).__name__
+                self._start(self._control(command), f"{CONTROL} {kind} {command.transfer_id}")
+            case cmd.KeepSecret():
+                self._start(self._keep(command), f"vault {command.secret_id}")
+            case cmd.Heard() | cmd.Record():
                 pass
             case _:
                 if self._model is not None:
@@ -204,11 +249,49 @@ class CallSession:
         self._model = self._ports.open_model(self.feed)
         self._start(self._model.run(), f"model-{id(self._model)}")
 
+    def _close_model(self) -> None:
+        if self._model is not None:
+            self._model.detach()
+            self._model = None
+
+    def _cancel(self, name: str) -> None:
+        task = self._tasks.get(name)
+        if task is not None:
+            task.cancel()
+
     def _invoke(self, command: cmd.InvokeTool) -> None:
         self._start(self._run_tool(command), command.tool_call_id)
 
     async def _run_tool(self, command: cmd.InvokeTool) -> None:
         self.feed(await self._ports.invoke(command))
+
+    async def _control(self, command: ControlCommand) -> None:
+        try:
+            if self._ports.control is None:
+                raise CarrierError("this carrier cannot transfer calls", permanent=True, code="no_control")
+            await self._ports.control(command)
+        except CarrierError as failed:
+            logger.warning("call %s: %s failed: %s", self.call_id, type(command).__name__, failed)
+            self.feed(TransferProgress(command.transfer_id, TransferState.FAILED, failed.code))
+
+    async def _keep(self, command: cmd.KeepSecret) -> None:
+        token = ""
+        try:
+            if self._ports.keep_secret is not None:
+                token = await self._ports.keep_secret(command.digits)
+        except GatewayError as failed:
+            logger.warning("call %s: the vault took no digits: %s", self.call_id, failed)
+        self.feed(SecretKept(command.secret_id, token))
+
+    def _to_leg(self, command: cmd.LegCommand, now: float) -> None:
+        ear = self._ports.ear
+        # What is on the line may come back as an echo: our own ear has to know it.
+        if ear is not None and isinstance(command, cmd.PlayAudio):
+            ear.played(command.payload, now)
+        elif ear is not None and isinstance(command, cmd.ClearAudio):
+            ear.cleared(now)
+        if self._leg is not None:
+            self._leg.send(command)
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
         assert self._group is not None, "a call is fed only while it runs"
@@ -232,13 +315,14 @@ class CallSession:
 
     async def _close(self) -> None:
         """Close both ends; whoever has not ended by then is cancelled."""
-        if self._model is not None:
-            self._model.detach()
-            self._model = None
+        self._close_model()
         if self._leg is not None:
             await self._leg.close()
         if self._tasks:
             await asyncio.wait(self._tasks.values(), timeout=CLOSE_S)
+        letting_go = [task for name, task in self._tasks.items() if name.startswith(CONTROL)]
+        if letting_go:
+            await asyncio.wait(letting_go, timeout=CONTROL_S - CLOSE_S)
         for task in list(self._tasks.values()):
             task.cancel()
 
@@ -249,3 +333,14 @@ class CallSession:
         reason = self.call.end_reason if self.call.phase is Phase.ENDED or self._over.is_set() else None
         now = asyncio.get_running_loop().time()
         self._ports.book.end((reason or EndReason.STOPPED).value, now)
+
+
+def _shown(event: Event) -> Event:
+    """Return what may be written of an event while the caller's keys are secret."""
+    match event:
+        case CallerAudio(payload):
+            return CallerAudio(silence_like(payload))
+        case Dtmf():
+            return Dtmf(HIDDEN_KEY)
+        case _:
+            return event

@@ -4,7 +4,7 @@ One byte of mu-law is one sample at 8 kHz, so 8 bytes are a millisecond. Four ba
 bytes: text cut at multiples of four stays valid, and the bytes inside are never touched.
 """
 
-__all__ = ["BYTES_PER_MS", "payload_bytes", "payload_ms", "split_payload"]
+__all__ = ["BYTES_PER_MS", "payload_bytes", "payload_ms", "silence_like", "split_payload", "split_payload_at"]
 
 BYTES_PER_MS = 8
 """8 kHz, one byte a sample (G.711)."""
@@ -29,3 +29,16 @@ def split_payload(payload: str, most_bytes: int) -> list[str]:
     if len(payload) <= step:
         return [payload] if payload else []
     return [payload[i : i + step] for i in range(0, len(payload), step)]
+
+
+def split_payload_at(payload: str, ms: float) -> tuple[str, str]:
+    """Cut a base64 text in two; the first part is at most `ms` long and a multiple of 3 bytes (0.375 ms)."""
+    at = max(0, int(ms * BYTES_PER_MS)) // 3 * 4
+    return payload[:at], payload[at:]
+
+
+def silence_like(payload: str) -> str:
+    """Return mu-law silence (0xFF) of the same length as a base64 text."""
+    size = payload_bytes(payload)
+    rest = ("", "/w==", "//8=")[size % 3]
+    return "////" * (size // 3) + rest

@@ -15,72 +15,52 @@ The law:
 Theory. A call needs two ends: the leg (the carrier's stream) and the model's session; it is ACTIVE once both are up.
 The caller is never left on a silent line: every wait for the model has a deadline. A lost, silent or failing model is
 replaced once by a new session that is told what was said (RECOVERING); when that fails, the stream is ended and the
-carrier goes on with its next instruction, an apology. ENDING covers the goodbye and the wait for the stream to close.
+carrier goes on with its next instruction, an apology. TRANSFERRING: the carrier moves the caller to a human, so the
+stream may end and come back. ENDING covers the goodbye and the wait for the stream to close.
+
+This file knows the phases and hands everything else to the part whose matter it is: `speaking.py` (turns of both
+sides), `keypad.py` (keys), `moving.py` (transfers), `idle.py`, `ending.py`, `operations.py` (what operators ask).
 """
 
-from enum import Enum
 from typing import assert_never
 
 from gateway.core import events as ev
+from gateway.core import functions
 from gateway.core.commands import (
-    AppendAudio,
-    CancelResponse,
     CancelTool,
     CloseModel,
     Command,
+    CreateItem,
     EndReason,
-    HangUp,
     OpenModel,
     Record,
+    SendDigits,
     SubmitToolOutput,
 )
-from gateway.core.conversation import Conversation
-from gateway.core.deadlines import Deadlines, Timer
-from gateway.core.early import EarlyAudio
+from gateway.core.deadlines import Timer
+from gateway.core.digits import KEY_S, Entry
+from gateway.core.ending import Ending
+from gateway.core.idle import IdleClock, IdleStep
+from gateway.core.keypad import Keypad
+from gateway.core.moving import Moving, failed_item, failed_output
+from gateway.core.moving import Step as MovingStep
+from gateway.core.operations import Operations
 from gateway.core.plan import CallPlan
-from gateway.core.playout import Playout
 from gateway.core.recovery import Recovery, is_permanent
-from gateway.core.responses import ResponseSlot, SlotState
-from gateway.core.toolcalls import ToolCalls, error_output
-from gateway.core.turns import TurnClock
+from gateway.core.responses import SlotState
+from gateway.core.speaking import Speaking
+from gateway.core.state import TRANSITIONS, CallState, Phase
+from gateway.core.toolcalls import error_output
+from gateway.core.transfer import Asked
 
 __all__ = ["TRANSITIONS", "Call", "Phase"]
 
 SILENT = "silent"
 """`ModelClosed.code` of a session that was given up because its server said nothing at all."""
-HANG_UP_TOOL = "hang_up"
-"""The built-in function with which the model ends the call."""
 MAX_CALLS = 16
 """Function calls that may run at once; a model that asks for more gets an error."""
-WISH_S = 1.5
-"""After caller speech the server begins a response by itself; how long to leave it that chance."""
-GOODBYE_S = 15.0
-"""Longest time from deciding to hang up to hanging up."""
-LAST_ANSWER_S = 6.0
-"""How much of an answer may still be heard before the goodbye at a limit; a longer one is cut short."""
-HEARD_GRACE_S = 0.5
-"""How long after its end by the clock the last mark is waited for, before the goodbye counts as heard."""
-LEG_S = 5.0
-"""How long a stream that we ended may take to say so."""
-
-
-class Phase(Enum):
-    """Where a call stands."""
-
-    CONNECTING = "connecting"
-    ACTIVE = "active"
-    RECOVERING = "recovering"
-    ENDING = "ending"
-    ENDED = "ended"
-
-
-TRANSITIONS: dict[Phase, frozenset[Phase]] = {
-    Phase.CONNECTING: frozenset({Phase.ACTIVE, Phase.ENDING, Phase.ENDED}),
-    Phase.ACTIVE: frozenset({Phase.RECOVERING, Phase.ENDING, Phase.ENDED}),
-    Phase.RECOVERING: frozenset({Phase.ACTIVE, Phase.ENDING, Phase.ENDED}),
-    Phase.ENDING: frozenset({Phase.ENDED}),
-    Phase.ENDED: frozenset(),
-}
+BUILT_IN_S = 3600.0
+"""A function of ours has time-outs of its own; this one only keeps it from being forgotten."""
 
 
 class Call:
@@ -88,82 +68,127 @@ class Call:
 
     def __init__(self, plan: CallPlan) -> None:
         self.plan = plan
-        self.phase = Phase.CONNECTING
-        self.end_reason: EndReason | None = None
-        self.playout = Playout(plan.lead_ms)
-        self.slot = ResponseSlot()
-        self.tool_calls = ToolCalls()
-        self.conversation = Conversation()
-        self._timers = Deadlines()
-        self._early = EarlyAudio()
-        self._turn = TurnClock()
+        self.state = CallState(plan)
+        self._speaking = Speaking(self.state)
+        self._keypad = Keypad(self.state, self._speaking)
+        self._moving = Moving(self.state, self._speaking)
+        self._ending = Ending(self.state, self._speaking)
+        self._idle = IdleClock(plan.idle) if plan.idle is not None else None
+        self._operations = Operations(self.state, self._speaking, self._keypad, self._moving)
         self._recovery = Recovery()
-        self._stream_up = self._model_up = False
         self._audible = ""
+        """The response whose audio came last."""
+
+    @property
+    def phase(self) -> Phase:
+        return self.state.phase
+
+    @property
+    def end_reason(self) -> EndReason | None:
+        return self.state.end_reason
+
+    @property
+    def hidden(self) -> bool:
+        """Whether what the caller says and keys now must be shown to nobody: neither journal nor recording."""
+        return self._keypad.hidden
 
     @property
     def deadline(self) -> float | None:
         """When the next `Tick` is due; None when nothing is awaited."""
-        if self.phase is Phase.ENDED:
+        state = self.state
+        if state.phase is Phase.ENDED:
             return None
-        last_words = self._saying_goodbye and self._all_said and self.playout.unheard
-        heard_by = self.playout.ends_s() + HEARD_GRACE_S if last_words else None
-        candidates = (self._timers.earliest, self.playout.deadline, self.tool_calls.deadline, heard_by)
+        candidates = (
+            state.timers.earliest,
+            state.playout.deadline,
+            state.tool_calls.deadline,
+            state.transfer.deadline if state.phase is not Phase.ENDING else None,
+            self._ending.deadline,
+            self._speaking.deadline if state.active else None,
+            self._keypad.deadline,
+            self._idle.deadline if self._idle is not None and state.active else None,
+        )
         return min((at for at in candidates if at is not None), default=None)
 
-    def receive(self, event: ev.Event, now: float) -> list[Command]:
+    def outcome(self, command_id: str) -> str:
+        """Return what became of an operator's command: "done", or "refused: why"; "" for one never asked."""
+        return self._operations.outcome(command_id)
+
+    def fail(self) -> None:
+        """The owner gives the call up because of an error of ours; only the end record is left to write."""
+        self.state.end_reason = EndReason.INTERNAL_ERROR
+
+    def receive(self, event: ev.Event, now: float) -> list[Command]:  # noqa: C901 - one case per group of events
         """Take one event and return what is to be done, in order. `now` must not go back. Never raises."""
-        if self.phase is Phase.ENDED:
+        if self.state.phase is Phase.ENDED:
             return []
         match event:
             case ev.CallerAudio():
-                return self._caller_audio(event)
+                return self._speaking.caller_audio(event.payload, hidden=self._keypad.hidden)
             case ev.AudioDelta():
                 return self._audio_delta(event, now)
             case ev.StreamStarted() | ev.MarkPlayed() | ev.Dtmf() | ev.LegEnded():
                 commands = self._from_leg(event, now)
-            case ev.SpeechStarted() | ev.SpeechStopped() | ev.CallerSaid() | ev.AgentSaid():
-                commands = self._from_speech(event, now)
+            case ev.SpeechStarted() | ev.SpeechStopped() | ev.VoiceStarted() | ev.VoiceStopped():
+                commands = self._from_ears(event, now)
+            case ev.CallerSaid() | ev.AgentSaid() | ev.InputCommitted():
+                commands = self._from_words(event, now)
             case ev.SessionReady() | ev.ModelClosed() | ev.ModelFault():
                 commands = self._from_session(event, now)
             case ev.ResponseCreated() | ev.ResponseDone() | ev.OutputAccepted() | ev.ToolResult():
                 commands = self._from_responses(event, now)
+            case ev.TransferProgress() | ev.SecretKept() | ev.OperatorAsked():
+                commands = self._from_people(event, now)
             case ev.CallOffered() | ev.Tick() | ev.Spent() | ev.DrainAsked() | ev.StopAsked():
                 commands = self._from_owner(event, now)
-            case ev.VoiceStarted() | ev.VoiceStopped() | ev.InputCommitted() | ev.OperatorAsked():
-                return []
-            case ev.TransferProgress() | ev.SecretKept():
-                return []
             case _:
                 assert_never(event)
         return commands + self._settle(now)
+
+    @property
+    def _over(self) -> bool:
+        return self.state.phase is Phase.ENDED
 
     # --- groups of events ---------------------------------------------------------------------
 
     def _from_leg(self, event: ev.StreamStarted | ev.MarkPlayed | ev.Dtmf | ev.LegEnded, now: float) -> list[Command]:
         match event:
             case ev.MarkPlayed():
-                return list(self.playout.played(event.name, now))
+                return list(self.state.playout.played(event.name, now))
             case ev.StreamStarted():
                 return self._stream_started(now)
             case ev.Dtmf():
-                return []
+                self._sign(now)
+                return self._keypad.press(event.digit, now)
             case ev.LegEnded():
                 return self._leg_ended(event, now)
 
-    def _from_speech(
-        self, event: ev.SpeechStarted | ev.SpeechStopped | ev.CallerSaid | ev.AgentSaid, now: float
+    def _from_ears(
+        self, event: ev.SpeechStarted | ev.SpeechStopped | ev.VoiceStarted | ev.VoiceStopped, now: float
     ) -> list[Command]:
         match event:
             case ev.SpeechStarted():
-                return self._speech_started(event, now)
+                return self._speaking.speech_started(event, now)
             case ev.SpeechStopped():
-                return self._speech_stopped(now)
+                if not self.plan.transcribes:
+                    self._sign(now)
+                return self._speaking.speech_stopped(event, now)
+            case ev.VoiceStarted():
+                return self._speaking.voice_started(event, now)
+            case ev.VoiceStopped():
+                return self._speaking.voice_stopped(event, now)
+
+    def _from_words(self, event: ev.CallerSaid | ev.AgentSaid | ev.InputCommitted, now: float) -> list[Command]:
+        match event:
             case ev.CallerSaid():
-                self.conversation.say(event.item_id, "user", event.text)
+                if any(character.isalnum() for character in event.text):
+                    self._sign(now)
+                return self._speaking.caller_said(event, now)
             case ev.AgentSaid():
-                self.conversation.say(event.item_id, "assistant", event.text)
-        return []
+                return self._speaking.agent_said(event)
+            case ev.InputCommitted():
+                self._speaking.committed(event.item_id)
+                return []
 
     def _from_session(self, event: ev.SessionReady | ev.ModelClosed | ev.ModelFault, now: float) -> list[Command]:
         match event:
@@ -179,257 +204,312 @@ class Call:
     ) -> list[Command]:
         match event:
             case ev.ResponseCreated():
-                return self._response_created(event)
+                return self._speaking.response_created(event)
             case ev.ResponseDone():
                 return self._response_done(event, now)
             case ev.OutputAccepted():
-                self.tool_calls.accepted(event.tool_call_id)
-                self.slot.output_accepted(event.tool_call_id)
+                self.state.tool_calls.accepted(event.tool_call_id)
+                self.state.slot.output_accepted(event.tool_call_id)
                 return []
             case ev.ToolResult():
-                return self._tool_result(event)
+                return self._answer(event.tool_call_id, event.output)
+
+    def _from_people(self, event: ev.TransferProgress | ev.SecretKept | ev.OperatorAsked, now: float) -> list[Command]:
+        match event:
+            case ev.TransferProgress():
+                return self._moved(self._moving.progress(event, now), now)
+            case ev.SecretKept():
+                self._keypad.secret_kept(event.secret_id, event.token)
+                return []
+            case ev.OperatorAsked():
+                return self._operations.ask(event, now, self._operator_ends)
 
     def _from_owner(
         self, event: ev.CallOffered | ev.Tick | ev.Spent | ev.DrainAsked | ev.StopAsked, now: float
     ) -> list[Command]:
+        own_end = self._ending.own_end
         match event:
             case ev.CallOffered():
-                self._timers.set(Timer.START, now + self.plan.start_s)
+                self.state.timers.set(Timer.START, now + self.plan.start_s)
                 return [OpenModel()]
             case ev.Tick():
                 return self._tick(now)
             case ev.Spent():
                 limit = self.plan.max_cost_usd
-                over = limit is not None and event.usd >= limit and self.phase is not Phase.ENDING
-                return self._goodbye(EndReason.COST_LIMIT, now) if over else []
+                over = limit is not None and event.usd >= limit and self.state.phase is not Phase.ENDING
+                return self._ending.goodbye(EndReason.COST_LIMIT, now) if over else []
             case ev.DrainAsked():
-                return self._hang_up(self._own_end or EndReason.HANDED_OVER, now)
+                return self._ending.hang_up(own_end or EndReason.HANDED_OVER, now)
             case ev.StopAsked():
-                return [
-                    Record("stop", {"reason": event.reason}),
-                    *self._hang_up(self._own_end or EndReason.STOPPED, now),
-                ]
-
-    # --- audio --------------------------------------------------------------------------------
-
-    def _caller_audio(self, event: ev.CallerAudio) -> list[Command]:
-        if self._model_up and self._stream_up:
-            return [AppendAudio(event.payload)]
-        self._early.keep(event.payload)
-        return []
-
-    def _audio_delta(self, event: ev.AudioDelta, now: float) -> list[Command]:
-        both_up = self._model_up and self._stream_up
-        if not both_up or self._hanging_up or self.playout.is_cut(event.response_id):
-            return []
-        if self.slot.state is SlotState.ACTIVE:
-            # The rest of the answer must come as well; `response.done` ends the wait.
-            self._timers.set(Timer.SILENCE, now + self.plan.answer_s)
-        else:
-            self._timers.clear(Timer.SILENCE)
-        self._audible = event.response_id
-        self.conversation.place(event.item_id, "assistant")
-        commands = self.playout.receive(event.response_id, event.item_id, event.payload, now)
-        latency = self._turn.answered(now)
-        if latency is not None:
-            commands.append(Record("turn_latency", {"item_id": event.item_id, "ms": latency}))
-        return commands
+                stopped = self._ending.hang_up(own_end or EndReason.STOPPED, now)
+                return [Record("stop", {"reason": event.reason}), *stopped]
 
     # --- both ends ----------------------------------------------------------------------------
 
     def _stream_started(self, now: float) -> list[Command]:
-        if self._stream_up:
+        state = self.state
+        if state.stream_up:
             return []
-        self._stream_up = True
-        self._timers.clear(Timer.START)
-        self._timers.set(Timer.DURATION, now + self.plan.max_duration_s)
-        if self.end_reason is not None:
-            return self._hang_up(self.end_reason, now)
-        if self._model_up:
+        state.stream_up = True
+        if state.phase is Phase.TRANSFERRING:
+            return self._moved(self._moving.stream_back(), now) + self._model_after_transfer(now)
+        state.timers.clear(Timer.START)
+        state.timers.set(Timer.DURATION, now + self.plan.max_duration_s)
+        if state.end_reason is not None:
+            return self._ending.hang_up(state.end_reason, now)
+        if state.model_up:
             return self._activate()
-        self._timers.set(Timer.CONNECT, now + self.plan.connect_s)
+        state.timers.set(Timer.CONNECT, now + self.plan.connect_s)
         return []
 
     def _session_ready(self, now: float) -> list[Command]:
-        self._model_up = True
-        if self.phase is Phase.RECOVERING:
+        state = self.state
+        state.model_up = True
+        if state.phase is Phase.RECOVERING:
             return self._resume(now)
-        return self._activate() if self._stream_up and self.phase is Phase.CONNECTING else []
+        return self._activate() if state.stream_up and state.phase is Phase.CONNECTING else []
 
     def _activate(self) -> list[Command]:
-        self._timers.clear(Timer.CONNECT)
-        self._enter(Phase.ACTIVE)
+        self.state.timers.clear(Timer.CONNECT)
+        self.state.enter(Phase.ACTIVE)
         if self.plan.greeting is not None:
-            self.slot.want(f'{self.plan.instructions}\n\nSay exactly: "{self.plan.greeting}"')
-        return list(self._early.release())
+            self._speaking.greet(self.plan.greeting)
+        return list(self._speaking.early_audio())
 
     def _resume(self, now: float) -> list[Command]:
-        self._timers.clear(Timer.RECOVER)
-        self._enter(Phase.ACTIVE)
-        seed = self._recovery.seed(self.conversation, self.tool_calls)
+        state = self.state
+        state.timers.clear(Timer.RECOVER)
+        state.enter(Phase.ACTIVE)
+        seed = self._recovery.seed(state.conversation, state.tool_calls)
         # While a function call runs its result is what is waited for; asked before, the model would call again.
-        if self._recovery.owes_answer(self.conversation) and not self.tool_calls.running():
-            self.slot.want()
-        outputs = [SubmitToolOutput(call.tool_call_id, call.output) for call in self.tool_calls.submit_again()]
+        if self._recovery.owes_answer(state.conversation) and not state.tool_calls.running():
+            state.slot.want()
+        outputs = [SubmitToolOutput(call.tool_call_id, call.output) for call in state.tool_calls.submit_again()]
         if outputs:
-            self.slot.want(outputs={output.tool_call_id for output in outputs})
-        return [Record("recovered", {"after_s": self._recovery.took(now)}), *seed, *outputs, *self._early.release()]
+            state.slot.want(outputs={output.tool_call_id for output in outputs})
+        told = [*self._speaking.resumed(), *seed, *outputs, *self._speaking.early_audio()]
+        return [Record("recovered", {"after_s": self._recovery.took(now)}), *told]
 
     def _leg_ended(self, event: ev.LegEnded, now: float) -> list[Command]:
         """A stream that we ended, or that broke after we had decided to, ends for our reason: it must not resume."""
-        hung_up = event.reason is ev.LegEnd.CALLER_HANGUP and not self._hanging_up
-        ours = None if hung_up else self._own_end
-        return self._end(ours or EndReason(event.reason.value), "" if self._hanging_up else event.detail, now)
+        if self.state.phase is Phase.TRANSFERRING and not event.call_over:
+            return self._moved(self._moving.stream_ended(now), now)
+        hanging_up = self._ending.hanging_up
+        hung_up = event.reason is ev.LegEnd.CALLER_HANGUP and not hanging_up
+        ours = None if hung_up else self._ending.own_end
+        return self._ending.end(ours or EndReason(event.reason.value), "" if hanging_up else event.detail, now)
 
     # --- loss of the model --------------------------------------------------------------------
 
     def _model_closed(self, event: ev.ModelClosed, now: float) -> list[Command]:
-        was_up, self._model_up = self._model_up, False
-        if self.phase is Phase.ENDING:
-            self.slot.reset()
+        state = self.state
+        was_up, state.model_up = state.model_up, False
+        if state.phase is Phase.ENDING:
+            state.slot.reset()
+            return []
+        if state.phase is Phase.TRANSFERRING:
             return []
         if was_up and not event.permanent:
             silent = event.code == SILENT
             return self._recover(EndReason.MODEL_SILENT if silent else EndReason.MODEL_LOST, now)
         if event.permanent:
             return self._fail(EndReason.MODEL_REFUSED, now)
-        lost = self.phase is Phase.RECOVERING
+        lost = state.phase is Phase.RECOVERING
         return self._fail(self._recovery.reason if lost else EndReason.MODEL_UNREACHABLE, now)
+
+    def _model_after_transfer(self, now: float) -> list[Command]:
+        """The caller is back; the model may have been lost meanwhile."""
+        back = self.state.active and not self.state.model_up
+        return self._recover(EndReason.MODEL_LOST, now) if back else []
 
     def _recover(self, reason: EndReason, now: float) -> list[Command]:
         """Open a new session and tell it what was said; when that was tried too often, give up."""
-        if self.phase is Phase.CONNECTING:
+        state = self.state
+        if state.phase is Phase.CONNECTING:
             if not self._recovery.begin(reason, now, answering=False):
                 return self._fail(reason, now)
             return [Record("recover", {"reason": reason.value}), CloseModel(), OpenModel()]
-        if self.phase is not Phase.ACTIVE:
+        if not state.active:
             return []
-        if not self._recovery.begin(reason, now, answering=self.slot.state is not SlotState.FREE or self.slot.wanted):
+        if not self._recovery.begin(reason, now, answering=state.slot.state is not SlotState.FREE or state.slot.wanted):
             return self._fail(reason, now)
-        self._enter(Phase.RECOVERING)
-        self._model_up = False
-        self.slot.reset()
-        self.playout.detach()
-        self._turn.reset()
-        self._timers.clear(Timer.SILENCE, Timer.WISH)
-        self._timers.set(Timer.RECOVER, now + self.plan.recover_s)
-        return [Record("recover", {"reason": reason.value}), CloseModel(), OpenModel()]
+        state.enter(Phase.RECOVERING)
+        state.model_up = False
+        state.slot.reset()
+        state.playout.detach()
+        state.turn.reset()
+        state.timers.clear(Timer.SILENCE, Timer.WISH, Timer.TURN)
+        state.timers.set(Timer.RECOVER, now + self.plan.recover_s)
+        silenced = self._speaking.reset(now)
+        return [*silenced, Record("recover", {"reason": reason.value}), CloseModel(), OpenModel()]
 
     def _fail(self, reason: EndReason, now: float) -> list[Command]:
         """Without a model there is nothing to say: end the stream, the carrier goes on with the apology."""
-        self._model_up = False
-        if self._stream_up:
-            return self._hang_up(reason, now)
-        self.end_reason = reason
+        self.state.model_up = False
+        if self.state.stream_up:
+            return self._ending.hang_up(reason, now)
+        self.state.end_reason = reason
         return []
 
     def _model_fault(self, event: ev.ModelFault) -> list[Command]:
         if event.code == "conversation_already_has_active_response":
-            self.slot.refused(event.wish_id)
-            self.slot.busy()
+            self.state.slot.refused(event.wish_id)
+            self.state.slot.busy()
         elif event.wish_id:
-            self.slot.rejected(event.wish_id)
+            self.state.slot.rejected(event.wish_id)
+            self._speaking.refused(event.wish_id)
         return []
 
-    # --- turns --------------------------------------------------------------------------------
+    # --- responses ----------------------------------------------------------------------------
 
-    def _speech_started(self, event: ev.SpeechStarted, now: float) -> list[Command]:
-        self.conversation.place(event.item_id, "user")
-        self._turn.started()
-        self._timers.clear(Timer.SILENCE, Timer.WISH)
-        if self.phase is not Phase.ACTIVE:
+    def _audio_delta(self, event: ev.AudioDelta, now: float) -> list[Command]:
+        state = self.state
+        both_up = state.model_up and state.stream_up
+        if not both_up or self._ending.hanging_up or state.playout.is_cut(event.response_id):
             return []
-        return self._fall_silent("barge_in", now)
-
-    def _fall_silent(self, why: str, now: float) -> list[Command]:
-        """Stop what is played and being said, and tell the model what of it was heard."""
-        interruption = self.playout.interrupt(now, self.slot.response_id)
-        commands = list(interruption.commands)
-        for item in interruption.items:
-            self.conversation.cut(item.item_id, item.heard_ms, item.received_ms)
-            cut: dict[str, str | int | float] = {"heard_ms": item.heard_ms, "received_ms": item.received_ms}
-            commands.append(Record(why, {"item_id": item.item_id, **cut}))
-        return commands
-
-    def _speech_stopped(self, now: float) -> list[Command]:
-        self._turn.stopped(now - self.plan.turns.known_silence_ms / 1000)
-        if self.phase is Phase.ACTIVE:
-            self._timers.set(Timer.SILENCE, now + self.plan.answer_s)
-            self._timers.set(Timer.WISH, now + WISH_S)
-        return []
-
-    def _response_created(self, event: ev.ResponseCreated) -> list[Command]:
-        self._timers.clear(Timer.WISH)
-        self.slot.created(event.response_id, event.wish_id)
-        self.tool_calls.seen_by(event.response_id)
-        if event.wish_id and self._turn.speaking and self.phase is Phase.ACTIVE:
-            # It was created after the caller began to speak, so the server does not interrupt it.
-            self.playout.silence(event.response_id)
-            return [CancelResponse(event.response_id)]
-        return []
+        if event.response_id == state.slot.response_id:
+            state.timers.clear(Timer.SILENCE)
+        self._audible = event.response_id
+        return self._speaking.audio_delta(event, now) + self._idle_now(now)
 
     def _response_done(self, event: ev.ResponseDone, now: float) -> list[Command]:
-        mine = self.slot.done(event.response_id)
-        commands = self.playout.finish(event.response_id, now)
+        state = self.state
+        mine = state.slot.done(event.response_id)
+        commands = state.playout.finish(event.response_id, now)
         unheard = event.status == "incomplete" and self._audible != event.response_id
-        if (event.status == "failed" or unheard) and self.phase is Phase.ACTIVE:
+        if (event.status == "failed" or unheard) and state.active:
             give_up = is_permanent(event.reason)
             reason = EndReason.RESPONSE_FAILED
             return commands + (self._fail(reason, now) if give_up else self._recover(reason, now))
         if mine and event.status != "cancelled" and self._audible == event.response_id:
             # One that brought nothing to hear is no answer: the wait goes on.
-            self._timers.clear(Timer.SILENCE)
+            state.timers.clear(Timer.SILENCE)
+        if event.status == "cancelled":
+            commands += self._speaking.cut_off(event.response_id, now)
+        if self._speaking.agent_muted:
+            commands += self._speaking.fall_silent("muted", now)
         if event.status == "completed":
-            self.tool_calls.told_by(event.response_id)
-        if event.status != "completed" or self.phase is not Phase.ACTIVE:
+            state.tool_calls.told_by(event.response_id)
+        if event.status != "completed" or not state.active:
             return commands
-        for call in event.calls:
-            commands += self._function_call(call, event.response_id, now)
-        if self.tool_calls.running() or self.slot.wanted:
-            self._timers.clear(Timer.SILENCE)
+        if not event.calls or not self._speaking.keep_calls(event.calls, event.response_id):
+            commands += self._function_calls(event.calls, event.response_id, now)
         return commands
 
-    # --- tools --------------------------------------------------------------------------------
+    # --- functions ----------------------------------------------------------------------------
+
+    def _function_calls(self, calls: tuple[ev.FunctionCall, ...], response_id: str, now: float) -> list[Command]:
+        commands: list[Command] = []
+        for call in calls:
+            commands += self._function_call(call, response_id, now)
+        if self.state.tool_calls.running() or self.state.slot.wanted:
+            self.state.timers.clear(Timer.SILENCE)
+        return commands
 
     def _function_call(self, call: ev.FunctionCall, response_id: str, now: float) -> list[Command]:
-        if call.name == HANG_UP_TOOL and HANG_UP_TOOL in self.plan.built_in:
+        state = self.state
+        built_in = call.name in self.plan.built_in
+        if call.name == functions.HANG_UP and built_in:
             output = SubmitToolOutput(call.tool_call_id, '{"ok": true}')
-            return [output, *self._goodbye(EndReason.AGENT_HANGUP, now)]
-        if len(self.tool_calls.running()) >= MAX_CALLS:
-            self.slot.want(outputs={call.tool_call_id})
+            return [output, *self._ending.goodbye(EndReason.AGENT_HANGUP, now)]
+        if len(state.tool_calls.running()) >= MAX_CALLS:
+            state.slot.want(outputs={call.tool_call_id})
             return [SubmitToolOutput(call.tool_call_id, error_output("too many function calls at once"))]
         deadline_s = self.plan.tool_deadline_s.get(call.name, self.plan.default_tool_deadline_s)
-        if self.tool_calls.repeated(call.tool_call_id, response_id):
+        if state.tool_calls.repeated(call.tool_call_id, response_id):
             # It will not run again, and the model waits: let it speak with the output that it has.
-            self.slot.want()
-        return list(self.tool_calls.start(call, response_id, deadline_s, now))
+            state.slot.want()
+        started = state.tool_calls.start(call, response_id, BUILT_IN_S if built_in else deadline_s, now)
+        return self._run_built_in(call, now) if built_in and started else list(started)
 
-    def _tool_result(self, event: ev.ToolResult) -> list[Command]:
-        call = self.tool_calls.answer(event.tool_call_id, event.output)
+    def _run_built_in(self, call: ev.FunctionCall, now: float) -> list[Command]:
+        """Run a function of ours; what is wrong with it is its output."""
+        refused, commands = "", list[Command]()
+        try:
+            match call.name:
+                case functions.TRANSFER_CALL:
+                    wanted = functions.transfer_arguments(call.arguments)
+                    asked = Asked(wanted.target, wanted.summary, call.tool_call_id)
+                    refused, commands = self._moving.start(asked, now)
+                case functions.COLLECT_DIGITS:
+                    refused = self._keypad.collect(
+                        Entry(functions.collect_arguments(call.arguments), call.tool_call_id), now
+                    )
+                case _:
+                    self._operations.press_keys(functions.digits_arguments(call.arguments))
+                    return self._answer(call.tool_call_id, '{"ok": true}')
+        except functions.BadArguments as bad:
+            refused = str(bad)
+        return self._answer(call.tool_call_id, error_output(refused)) if refused else commands
+
+    def _answer(self, tool_call_id: str, output: str) -> list[Command]:
+        """Give a function call its output, once."""
+        state = self.state
+        call = state.tool_calls.answer(tool_call_id, output)
         if call is None:
-            return [Record("tool_result_ignored", {"tool_call_id": event.tool_call_id})]
-        if not self._model_up:
+            return [Record("tool_result_ignored", {"tool_call_id": tool_call_id})]
+        if not state.model_up:
             return []
-        if not self.tool_calls.waiting_for(call.response_id):
-            self.slot.want(outputs=self.tool_calls.unaccepted(call.response_id))
-        return [SubmitToolOutput(event.tool_call_id, event.output)]
+        if not state.tool_calls.waiting_for(call.response_id):
+            state.slot.want(outputs=state.tool_calls.unaccepted(call.response_id))
+        return [SubmitToolOutput(tool_call_id, output)]
+
+    # --- transfers, keys, operators -----------------------------------------------------------
+
+    def _moved(self, step: MovingStep, now: float) -> list[Command]:
+        """Do what a step of a transfer means for the whole call."""
+        if step.reached:
+            return step.commands + self._ending.end(EndReason.TRANSFERRED, "", now)
+        if step.failed is None:
+            return step.commands
+        asked, why = step.failed
+        if asked.tool_call_id:
+            return step.commands + self._answer(asked.tool_call_id, failed_output(why))
+        self.state.slot.want()
+        return step.commands + ([failed_item(asked, why)] if self.state.model_up else [])
+
+    def _entries(self) -> list[Command]:
+        """Hand finished entries of keys to whoever waits for them."""
+        commands: list[Command] = []
+        answered, self._keypad.answered = self._keypad.answered, []
+        for done in answered:
+            if done.entry.tool_call_id:
+                commands += self._answer(done.entry.tool_call_id, done.output)
+            elif self.state.model_up:
+                text = f"The caller was asked by an operator to key something in. Result: {done.output}"
+                content = [{"type": "input_text", "text": text}]
+                commands.append(CreateItem({"type": "message", "role": "system", "content": content}))
+                self.state.slot.want()
+        return commands
+
+    def _operator_ends(self, now: float) -> list[Command]:
+        return self._ending.goodbye(EndReason.OPERATOR_HANGUP, now)
+
+    def _send_keys(self, now: float) -> list[Command]:
+        """Press the keys that wait, once nothing plays any more."""
+        if not self._operations.keys_out or self.state.playout.unheard or not self.state.active:
+            return []
+        digits, self._operations.keys_out = self._operations.keys_out, ""
+        self.state.playout.occupy(len(digits) * KEY_S, now)
+        return [SendDigits(digits)]
 
     # --- time ---------------------------------------------------------------------------------
 
     def _tick(self, now: float) -> list[Command]:
-        commands = self.playout.release(now)
-        for call in self.tool_calls.expired(now):
-            late = ev.ToolResult(call.tool_call_id, False, error_output("the system did not answer in time"))
+        state = self.state
+        commands = state.playout.release(now)
+        for call in state.tool_calls.expired(now):
             commands += [Record("tool_timeout", {"tool_call_id": call.tool_call_id}), CancelTool(call.tool_call_id)]
-            commands += self._tool_result(late)
-        for timer in self._timers.due(now):
+            commands += self._answer(call.tool_call_id, error_output("the system did not answer in time"))
+        for timer in state.timers.due(now):
             commands += self._timer(timer, now)
         return commands
 
-    def _timer(self, timer: Timer, now: float) -> list[Command]:
+    def _timer(self, timer: Timer, now: float) -> list[Command]:  # noqa: C901, PLR0911 - one case per timer
+        state = self.state
         match timer:
             case Timer.START:
-                return self._end(self.end_reason or EndReason.NEVER_STARTED, "", now)
+                return self._ending.end(state.end_reason or EndReason.NEVER_STARTED, "", now)
             case Timer.CONNECT:
                 return self._fail(EndReason.MODEL_UNREACHABLE, now)
             case Timer.RECOVER:
@@ -437,96 +517,54 @@ class Call:
             case Timer.SILENCE:
                 return self._recover(EndReason.MODEL_SILENT, now)
             case Timer.DURATION:
-                return self._goodbye(EndReason.DURATION_LIMIT, now) if self.phase is not Phase.ENDING else []
+                return self._limit(now)
             case Timer.GOODBYE:
-                return self._hang_up(self.end_reason or EndReason.AGENT_HANGUP, now)
+                return self._ending.hang_up(state.end_reason or EndReason.AGENT_HANGUP, now)
             case Timer.LEG:
-                return self._end(self.end_reason or EndReason.LEG_LOST, "", now)
-            case Timer.WISH:
+                return self._ending.end(state.end_reason or EndReason.LEG_LOST, "", now)
+            case Timer.TURN:
+                return self._speaking.end_turn(now)
+            case Timer.RING:
+                return self._moving.ring(now)
+            case Timer.WISH | Timer.HIDDEN:
                 return []
 
+    def _limit(self, now: float) -> list[Command]:
+        # Who is being moved to a human is as good as gone, and the transfer has a time limit of its own.
+        leaving = self.state.phase in (Phase.ENDING, Phase.TRANSFERRING)
+        return [] if leaving else self._ending.goodbye(EndReason.DURATION_LIMIT, now)
+
+    def _sign(self, now: float) -> None:
+        """The caller is there."""
+        if self._idle is not None:
+            self._idle.sign(now)
+
+    def _idle_now(self, now: float) -> list[Command]:
+        """Let the idle clock run or stand, and do what is due by it."""
+        state, idle = self.state, self._idle
+        if idle is None or not state.active:
+            return []
+        busy = state.talking or state.tool_calls.running() or state.transfer.running or self._keypad.collecting
+        idle.run(now, idle=not busy, speech=state.turn.speaking)
+        due = idle.judge(now)
+        if due is IdleStep.GOODBYE:
+            return [Record("idle", {"prompt": 0}), *self._ending.goodbye(EndReason.IDLE, now)]
+        if due is IdleStep.PROMPT:
+            self._speaking.say(idle.prompt(), interruptible=True)
+            return [Record("idle", {"prompt": idle.said}), *self._speaking.settle(now)]
+        return []
+
     def _settle(self, now: float) -> list[Command]:
-        """What may have become possible by any event: asking for a wish, hanging up after the goodbye."""
-        if self.phase is Phase.ENDED or self._hanging_up:
+        """What may have become possible by any event: asking for a wish, moving a caller, hanging up."""
+        if self._over or self._ending.hanging_up:
             return []
-        commands: list[Command] = []
-        may_ask = self._model_up and not self._turn.speaking and not self._timers.is_set(Timer.WISH)
-        if may_ask and self.phase in (Phase.ACTIVE, Phase.ENDING):
-            asked = self.slot.ask()
-            if asked:
-                self._timers.set(Timer.SILENCE, now + self.plan.answer_s)
-            commands += asked
-        if self._saying_goodbye and self._goodbye_heard(now):
-            commands += self._hang_up(self.end_reason or EndReason.AGENT_HANGUP, now)
-        return commands
-
-    # --- the end ------------------------------------------------------------------------------
-
-    @property
-    def _hanging_up(self) -> bool:
-        return self._timers.is_set(Timer.LEG)
-
-    @property
-    def _own_end(self) -> EndReason | None:
-        """Why we decided to end the call, if we did."""
-        return self.end_reason if self.phase is Phase.ENDING else None
-
-    @property
-    def _saying_goodbye(self) -> bool:
-        return self.phase is Phase.ENDING and not self._hanging_up
-
-    def _goodbye(self, reason: EndReason, now: float) -> list[Command]:
-        """End the call once the caller has heard the last words; ask for them if the agent has not said any."""
-        if self.phase is not Phase.ACTIVE:
-            return self._hang_up(reason, now) if self.phase is not Phase.ENDING else []
-        self._enter(Phase.ENDING)
-        self.end_reason = reason
-        self._timers.clear(Timer.SILENCE, Timer.WISH, Timer.DURATION)
-        self._timers.set(Timer.GOODBYE, now + GOODBYE_S)
-        self._turn.reset()
-        if reason is EndReason.AGENT_HANGUP and not self.conversation.unanswered():
-            return []
-        commands: list[Command] = []
-        if self.playout.left_s(now) > LAST_ANSWER_S:
-            # Else the goodbye would come too late to be heard.
-            commands = self._fall_silent("cut_short", now)
-            if self.slot.response_id:
-                commands.append(CancelResponse(self.slot.response_id))
-        self.slot.want(self.plan.goodbye)
-        return commands
-
-    def _goodbye_heard(self, now: float) -> bool:
-        if self.playout.waiting():
-            return False
-        heard = not self.playout.unheard or now >= self.playout.ends_s() + HEARD_GRACE_S
-        return heard and self._all_said
-
-    @property
-    def _all_said(self) -> bool:
-        return self.slot.state is SlotState.FREE and not self.slot.wanted
-
-    def _hang_up(self, reason: EndReason, now: float) -> list[Command]:
-        """End the stream. Its end is then reported by the leg; LEG_S bounds that."""
-        if self._hanging_up:
-            return []
-        self.end_reason = reason
-        if not self._stream_up:
-            return self._end(reason, "", now)
-        if self.phase is not Phase.ENDING:
-            self._enter(Phase.ENDING)
-        self._timers.clear_all()
-        self._timers.set(Timer.LEG, now + LEG_S)
-        self._model_up = False
-        return [*self.playout.close(now), CloseModel(), HangUp(reason)]
-
-    def _end(self, reason: EndReason, detail: str, now: float) -> list[Command]:
-        self.end_reason = reason
-        commands: list[Command] = list(self.playout.close(now))
-        commands += [CancelTool(call.tool_call_id) for call in self.tool_calls.running()]
-        self._timers.clear_all()
-        self._enter(Phase.ENDED)
-        return [*commands, CloseModel(), Record("end", {"reason": reason.value, "detail": detail})]
-
-    def _enter(self, phase: Phase) -> None:
-        assert phase in TRANSITIONS[self.phase], f"{self.phase} to {phase}"
-        self.phase = phase
+        commands = self._keypad.settle(now) + self._entries() + self._moved(self._moving.settle(now), now)
+        if self._over:
+            return commands
+        commands += self._speaking.settle(now)
+        released, self._speaking.released = self._speaking.released, []
+        for held in released:
+            commands += self._function_calls(held.calls, held.response_id, now)
+        if released:
+            commands += self._entries() + self._speaking.settle(now)
+        return commands + self._send_keys(now) + self._idle_now(now) + self._ending.settle(now)

@@ -45,6 +45,7 @@ class EndReason(StrEnum):
 
     CALLER_HANGUP = "caller_hangup"
     AGENT_HANGUP = "agent_hangup"
+    OPERATOR_HANGUP = "operator_hangup"
     LEG_LOST = "leg_lost"
     LEG_BROKEN = "leg_broken"
     NEVER_STARTED = "never_started"

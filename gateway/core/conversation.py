@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["Conversation", "Said"]
+__all__ = ["Conversation", "HeardText", "Said"]
 
 KEPT_TURNS = 200
 """Turns that seed a new session; older ones are forgotten."""
@@ -17,10 +17,21 @@ class Said:
     """One item of the conversation."""
 
     role: str
-    """"user" or "assistant"."""
+    """"user", "assistant" or "system"."""
     text: str = ""
     heard_share: float = 1.0
     """How much of it the caller heard, 0 to 1; a proportional estimate where it was cut."""
+    cut: tuple[int, int] | None = None
+    """Heard and received ms of an item that was cut and not yet told of."""
+
+
+@dataclass(slots=True, frozen=True)
+class HeardText:
+    """What was heard of an item that was cut: an estimate, words in proportion to the audio."""
+
+    text: str
+    heard_ms: int
+    received_ms: int
 
 
 class Conversation:
@@ -45,6 +56,19 @@ class Conversation:
         said = self._items.get(item_id)
         if said is not None:
             said.heard_share = heard_ms / received_ms if received_ms else 0.0
+            said.cut = (heard_ms, received_ms)
+
+    def cut_text(self, item_id: str) -> HeardText | None:
+        """Return what was heard of a cut item, once, as soon as both the cut and the words are known."""
+        said = self._items.get(item_id)
+        if said is None or said.cut is None or not said.text:
+            return None
+        (heard_ms, received_ms), said.cut = said.cut, None
+        return HeardText(self.heard_text(item_id), heard_ms, received_ms)
+
+    def forget(self, item_id: str) -> None:
+        """It was no part of the conversation."""
+        self._items.pop(item_id, None)
 
     def heard_text(self, item_id: str) -> str:
         """Return what was heard of an item: whole words, in proportion to its audio."""
@@ -69,6 +93,6 @@ class Conversation:
         for item_id, said in self._items.items():
             text = self.heard_text(item_id)
             if text:
-                kind = "input_text" if said.role == "user" else "output_text"
+                kind = "output_text" if said.role == "assistant" else "input_text"
                 items.append({"type": "message", "role": said.role, "content": [{"type": kind, "text": text}]})
         return items

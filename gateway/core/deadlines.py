@@ -16,6 +16,12 @@ class Timer(Enum):
     """The model must answer."""
     WISH = "wish"
     """The server may begin a response by itself until then."""
+    TURN = "turn"
+    """The caller's turn is over, by our own ear."""
+    HIDDEN = "hidden"
+    """What a secure collector still hides."""
+    RING = "ring"
+    """The next ring of the ring-back tone."""
     GOODBYE = "goodbye"
     """The goodbye must have been heard."""
     DURATION = "duration"
@@ -41,8 +47,8 @@ class Deadlines:
         for timer in timers:
             self._at.pop(timer, None)
 
-    def clear_all(self) -> None:
-        self._at.clear()
+    def clear_all(self, *kept: Timer) -> None:
+        self._at = {timer: at for timer, at in self._at.items() if timer in kept}
 
     def is_set(self, timer: Timer) -> bool:
         return timer in self._at

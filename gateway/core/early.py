@@ -1,4 +1,4 @@
-"""Caller audio that came before the model could hear it: the last two seconds are kept."""
+"""Caller audio that the model could not hear yet: the newest is kept, two seconds unless told otherwise."""
 
 from collections import deque
 
@@ -13,19 +13,25 @@ KEPT_MS = 2000.0
 class EarlyAudio:
     """Keeps the newest frames; the oldest make room."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept_ms: float = KEPT_MS) -> None:
+        self._kept_ms = kept_ms
         self._frames: deque[str] = deque()
         self._ms = 0.0
 
     def keep(self, payload: str) -> None:
         self._frames.append(payload)
         self._ms += payload_ms(payload)
-        while self._ms > KEPT_MS:
-            self._ms -= payload_ms(self._frames.popleft())
+        self._forget(self._kept_ms)
 
-    def release(self) -> list[AppendAudio]:
-        """Hand everything over, oldest first, and forget it."""
+    def release(self, newest_ms: float | None = None) -> list[AppendAudio]:
+        """Hand everything over, oldest first, and forget it; or only the newest so many ms of it."""
+        if newest_ms is not None:
+            self._forget(newest_ms)
         frames = [AppendAudio(payload) for payload in self._frames]
         self._frames.clear()
         self._ms = 0.0
         return frames
+
+    def _forget(self, kept_ms: float) -> None:
+        while self._ms > kept_ms:
+            self._ms -= payload_ms(self._frames.popleft())

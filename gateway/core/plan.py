@@ -123,6 +123,8 @@ class CallPlan:
     """None: every start of speech interrupts."""
     early_reply: EarlyReply | None = None
     idle: Idle | None = None
+    transcribes: bool = True
+    """Whether the caller's words are transcribed; without them any speech is a sign of life."""
     keys_to_model: bool = True
     """Whether keys that nobody collects are told to the model as text."""
     transfer_targets: Mapping[str, TransferTarget] = field(default_factory=dict)

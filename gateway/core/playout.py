@@ -10,12 +10,16 @@ A clear makes the carrier echo every pending mark at once (Twilio Media Streams,
 the names before it asks for the clear, so such an echo finds no entry and proves nothing.
 
 Items and responses are the Realtime API's. One response may hold several items; audio comes in playback order.
+Audio of our own (ring-back) is kept in the same account, but no model is told about it.
+
+While held, nothing leaves: what the carrier had not played is taken back to the front of the tail, so that it can go
+on where the caller left off. An interruption may follow a hold as it may follow anything else.
 """
 
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
-from gateway.core.audio import payload_ms, split_payload
+from gateway.core.audio import payload_ms, split_payload, split_payload_at
 from gateway.core.commands import ClearAudio, Command, DeleteItem, Heard, PlayAudio, SendMark, TruncateItem
 
 __all__ = ["CutItem", "Interruption", "Playout"]
@@ -24,6 +28,8 @@ PIECE_BYTES = 1440
 """Longest piece that leaves at once: 180 ms; a multiple of 3, so that base64 text can be cut."""
 MAX_TAIL_MS = 600_000.0
 """Unplayed audio that is kept: ten minutes, as much as Twilio itself queues; what comes beyond is not heard."""
+OWN = "own:"
+"""Begins the item ids of audio that is not the model's."""
 KEPT_ITEMS = 64
 """Items whose lengths are remembered; more than one caller can have waiting."""
 KEPT_CUTS = 64
@@ -86,6 +92,7 @@ class Playout:
         self._newest = ("", "")
         """The response and item of the newest audio."""
         self._detached: set[str] = set()
+        self._held = False
         self._ends_s = 0.0
         self._unmarked_ms = 0.0
         self._tail_ms = 0.0
@@ -93,8 +100,8 @@ class Playout:
 
     @property
     def deadline(self) -> float | None:
-        """When the next piece may leave; None while no piece waits."""
-        return self._ends_s - self._lead_s if self._tail else None
+        """When the next piece may leave; None while no piece waits, or none may leave."""
+        return self._ends_s - self._lead_s if self._tail and not self._held else None
 
     @property
     def unheard(self) -> bool:
@@ -112,6 +119,54 @@ class Playout:
     def waiting(self) -> bool:
         """Return whether audio has not left yet."""
         return bool(self._tail)
+
+    def play_own(self, name: str, payload: str, now: float) -> list[Command]:
+        """Queue audio that is not the model's. `name` must be new."""
+        item_id = OWN + name
+        commands = self.receive(item_id, item_id, payload, now)
+        return commands + self.finish(item_id, now)
+
+    def plays_own(self, name: str) -> bool:
+        """Return whether some of it is still unheard."""
+        return any(piece.item_id == OWN + name for pieces in (self._sent, self._tail) for piece in pieces)
+
+    def occupy(self, seconds: float, now: float) -> None:
+        """Leave the line to something else: what comes next plays after it. Only while nothing is unheard."""
+        self._ends_s = max(self._ends_s, now) + seconds
+
+    def hold(self, now: float) -> list[Command]:
+        """Stop at once and keep what was not heard; whatever is received meanwhile waits too."""
+        if self._held:
+            return []
+        self._held = True
+        if not self._sent:
+            return []
+        commands: list[Command] = [ClearAudio()]
+        kept: list[_Piece] = []
+        for piece in self._sent:
+            heard_ms, rest = _cut(piece, piece.heard_ms(now))
+            if heard_ms > 0:
+                commands.append(self._settle(piece, heard_ms, 0.0))
+            kept += rest
+        self._sent.clear()
+        self._tail.extendleft(reversed(kept))
+        self._tail_ms += sum(piece.ms for piece in kept)
+        self._ends_s = now
+        self._unmarked_ms = 0.0
+        return commands
+
+    def resume(self, now: float) -> list[Command]:
+        """Go on where it was held."""
+        if not self._held:
+            return []
+        self._held = False
+        self._ends_s = max(self._ends_s, now)
+        return self.release(now)
+
+    @property
+    def waiting_response(self) -> str:
+        """The response of the audio that waits first; "" when none waits."""
+        return self._tail[0].response_id if self._tail else ""
 
     def receive(self, response_id: str, item_id: str, payload: str, now: float) -> list[Command]:
         """Take one delta; late deltas of a silenced response are dropped by its id."""
@@ -138,7 +193,7 @@ class Playout:
         """Send what the lead allows now. Call at `deadline`."""
         commands: list[Command] = []
         # Compared as `deadline` is computed: rearranged, rounding could leave a piece behind at its own deadline.
-        while self._tail and now >= self._ends_s - self._lead_s:
+        while self._tail and not self._held and now >= self._ends_s - self._lead_s:
             piece = self._tail.popleft()
             self._tail_ms -= piece.ms
             piece.sent_s = now
@@ -192,7 +247,7 @@ class Playout:
         self._forget_unheard()
         self._ends_s = now
         self._unmarked_ms = 0.0
-        items = tuple(self._cut_item(item_id) for item_id in unheard)
+        items = tuple(self._cut_item(item_id) for item_id in unheard if not item_id.startswith(OWN))
         commands += [self._tell(item) for item in items if item.item_id not in self._detached]
         return Interruption(items, commands)
 
@@ -259,6 +314,19 @@ class Playout:
         received_ms = int(item.received_ms)
         return CutItem(item_id, min(round(item.heard_ms), received_ms), received_ms)
 
+    @property
+    def held(self) -> bool:
+        return self._held
+
     @staticmethod
     def _tell(item: CutItem) -> Command:
         return TruncateItem(item.item_id, item.heard_ms) if item.heard_ms > 0 else DeleteItem(item.item_id)
+
+
+def _cut(piece: _Piece, heard_ms: float) -> tuple[float, list[_Piece]]:
+    """Return what was heard, rounded down to where text can be cut, and what is left to be sent again."""
+    if heard_ms >= piece.ms:
+        return piece.ms, []
+    heard, rest = split_payload_at(piece.payload, heard_ms)
+    left = _Piece(piece.response_id, piece.item_id, rest, payload_ms(rest), last_of_response=piece.last_of_response)
+    return payload_ms(heard), [left]

@@ -32,6 +32,8 @@ class Wish:
     outputs: set[str] = field(default_factory=set)
     """Function outputs that it is to answer and the model has not yet accepted; see `answers_outputs`."""
     answers_outputs: bool = False
+    protected: bool = False
+    """Whether the caller must not interrupt it."""
 
 
 class ResponseSlot:
@@ -49,12 +51,20 @@ class ResponseSlot:
         """Whether a wish waits for the slot."""
         return self._wish is not None
 
-    def want(self, instructions: str | None = None, outputs: set[str] | None = None) -> None:
+    @property
+    def asked(self) -> Wish | None:
+        """The wish that was asked and not yet answered."""
+        return self._asked
+
+    def want(
+        self, instructions: str | None = None, outputs: set[str] | None = None, *, protected: bool = False
+    ) -> None:
         """Keep a wish. A second one joins the first: one response answers both."""
         self._count += 1
-        wish = Wish(f"w{self._count}", instructions, outputs or set(), outputs is not None)
+        wish = Wish(f"w{self._count}", instructions, outputs or set(), outputs is not None, protected)
         if self._wish is not None:
             wish.instructions = wish.instructions or self._wish.instructions
+            wish.protected = wish.protected or self._wish.protected
             wish.outputs |= self._wish.outputs
             wish.answers_outputs = wish.answers_outputs and self._wish.answers_outputs
         self._wish = wish
@@ -115,6 +125,10 @@ class ResponseSlot:
             return True
         return False
 
+    def forget_wish(self) -> None:
+        """What was wished for is not wanted any more."""
+        self._wish = None
+
     def reset(self) -> None:
         """The session is gone, and with it every response and wish."""
         self.state = SlotState.FREE
@@ -127,3 +141,4 @@ class ResponseSlot:
         else:
             self._wish.outputs |= wish.outputs
             self._wish.instructions = self._wish.instructions or wish.instructions
+            self._wish.protected = self._wish.protected or wish.protected

@@ -1,0 +1,469 @@
+"""Who speaks, and what of it is let through: the two sides of a conversation and what may stand between them.
+
+Five things decide whether the agent is heard: the play-out itself, a doubt whether the caller interrupts (`doubt.py`),
+the gate of an early reply (`gate.py`), words that cannot be interrupted (`shield.py`), and an operator's mute. A hold
+is on while any of them wants it. Who ends a turn is the server where it answers by itself, else we.
+"""
+
+from collections import OrderedDict, deque
+from dataclasses import replace
+from enum import Enum
+
+from gateway.core import events as ev
+from gateway.core.audio import silence_like
+from gateway.core.commands import (
+    AppendAudio,
+    CancelResponse,
+    Command,
+    CommitInput,
+    ConfigureTurns,
+    DeleteItem,
+    PlayAudio,
+    Record,
+)
+from gateway.core.deadlines import Timer
+from gateway.core.doubt import Doubt, Verdict, only_backchannels
+from gateway.core.early import EarlyAudio
+from gateway.core.gate import Gate, HeldCalls
+from gateway.core.plan import TurnMode, TurnTaking
+from gateway.core.responses import SlotState
+from gateway.core.shield import Shield
+from gateway.core.state import CallState, Phase
+
+__all__ = ["MOST_SAYS", "Speaking", "say_exactly"]
+
+WISH_S = 1.5
+"""After caller speech the server begins a response by itself; how long to leave it that chance."""
+MOST_SAYS = 8
+"""Sentences that operators may have waiting."""
+KEPT_DOUBTFUL = 32
+"""Turns of the caller that were not taken for one and may still be judged by their words."""
+OWN_EAR = "own ear"
+"""Stands for the item of speech that only our own ear reports: the server names it when we commit it."""
+
+
+class Hold(Enum):
+    """Why nothing leaves for the caller."""
+
+    DOUBT = "doubt"
+    GATE = "gate"
+    MUTED = "muted"
+
+
+class Speaking:
+    """Turns of both sides. Asked for commands by `Call`, which knows the phases."""
+
+    def __init__(self, state: CallState) -> None:
+        plan = state.plan
+        self._state = state
+        self._early = EarlyAudio()
+        self._shield = Shield(ear=plan.needs_ear)
+        self._doubt = Doubt(plan.reversible) if plan.reversible is not None else None
+        self._gate = Gate(plan.early_reply) if plan.early_reply is not None else None
+        self._holds: set[Hold] = set()
+        self._says: deque[tuple[str, bool]] = deque()
+        self._turns = plan.turns
+        self._contested = ""
+        """Speech of the server's hearing that began while the agent spoke and is not found to be an interruption."""
+        self._doubtful: OrderedDict[str, None] = OrderedDict()
+        self._held_s = 0.0
+        self.caller_muted = False
+        self.released: list[HeldCalls] = []
+        """Function calls that the gate has let through; whoever takes them empties it."""
+
+    @property
+    def deadline(self) -> float | None:
+        candidates = (part.deadline for part in (self._doubt, self._gate) if part is not None)
+        return min((at for at in candidates if at is not None), default=None)
+
+    @property
+    def agent_muted(self) -> bool:
+        return Hold.MUTED in self._holds
+
+    @property
+    def turns(self) -> TurnTaking:
+        """Turn-taking as it is now, as asked for."""
+        return self._turns
+
+    # --- the caller's side --------------------------------------------------------------------
+
+    def caller_audio(self, payload: str, *, hidden: bool) -> list[Command]:
+        """Pass one frame on to the model, or keep it for later. `hidden` and a mute turn it into silence."""
+        if hidden or self.caller_muted:
+            payload = silence_like(payload)
+        if not (self._state.model_up and self._state.stream_up):
+            self._early.keep(payload)
+            return []
+        if self._shield.up:
+            self._shield.keep(payload)
+            return []
+        return [AppendAudio(payload)]
+
+    def early_audio(self) -> list[AppendAudio]:
+        """Return what came before the model could hear it."""
+        return self._early.release()
+
+    def speech_started(self, event: ev.SpeechStarted, now: float) -> list[Command]:
+        self._state.conversation.place(event.item_id, "user")
+        return self._caller_speaks(event.item_id, now)
+
+    def _caller_speaks(self, item_id: str, now: float) -> list[Command]:
+        state = self._state
+        state.timers.clear(Timer.SILENCE, Timer.WISH)
+        if not state.active:
+            state.turn.started()
+            return []
+        if self._gate is not None and self._gate.closed:
+            state.turn.started()
+            return self._drop_early(now)
+        if self._doubt is None or self._shield.up or not state.talking:
+            state.turn.started()
+            return self.fall_silent("barge_in", now) if not self._shield.up else []
+        self._contested = item_id
+        self._doubt.speech_started()
+        if self._doubt.voice:
+            return self._carry_out(self._doubt.voice_started(now, now, audible=True), now)
+        return []
+
+    def speech_stopped(self, event: ev.SpeechStopped, now: float) -> list[Command]:
+        state = self._state
+        if self._doubt is not None:
+            self._doubt.speech_stopped()
+        if self._contested:
+            # It was an echo, or a word of listening, as far as we know: its words will tell.
+            self._contested = ""
+            self._doubtful[event.item_id] = None
+            while len(self._doubtful) > KEPT_DOUBTFUL:
+                self._doubtful.popitem(last=False)
+            return []
+        state.turn.stopped(now - self._effective.known_silence_ms / 1000)
+        return self._turn_over(now)
+
+    def _turn_over(self, now: float) -> list[Command]:
+        """The caller has finished: an answer is due, from the server by itself or because we ask for it."""
+        state = self._state
+        if not state.active:
+            return []
+        if self._server_answers:
+            state.timers.set(Timer.SILENCE, now + state.plan.answer_s)
+            state.timers.set(Timer.WISH, now + WISH_S)
+        else:
+            state.slot.want()
+        if self._gate is None or self._turns.mode is not TurnMode.SERVER_VAD:
+            return []
+        self._gate.close(now)
+        return self._hold(Hold.GATE, now)
+
+    def voice_started(self, event: ev.VoiceStarted, now: float) -> list[Command]:
+        state = self._state
+        state.timers.clear(Timer.TURN)
+        if self._gate is not None:
+            self._gate.voice_started()
+        if self._shield.up:
+            self._shield.voice()
+        elif self._doubt is not None and state.active:
+            held = self._doubt.voice_started(event.at_s, now, audible=state.talking)
+            commands = self._carry_out(held, now)
+            return commands + (self._caller_speaks(OWN_EAR, now) if self._by_own_ear else [])
+        return self._caller_speaks(OWN_EAR, now) if self._by_own_ear else []
+
+    def voice_stopped(self, event: ev.VoiceStopped, now: float) -> list[Command]:
+        if self._gate is not None:
+            self._gate.voice_stopped(event.ended_s)
+        if self._doubt is not None:
+            self._doubt.voice_stopped(now)
+        if self._by_own_ear and not self._shield.up:
+            self._state.timers.set(Timer.TURN, event.ended_s + self._turns.silence_ms / 1000)
+        return []
+
+    def end_turn(self, now: float) -> list[Command]:
+        """The caller's turn is over because a key, our own ear or an operator says so. Manual turn-taking only."""
+        state = self._state
+        state.timers.clear(Timer.TURN)
+        if self._doubt is not None:
+            self._doubt.speech_stopped()
+        if self._contested or not state.active:
+            self._contested = ""
+            return []
+        commands = self.fall_silent("barge_in", now) if state.talking else []
+        state.turn.stopped(now - (self._turns.silence_ms / 1000 if self._turns.own_ear else 0.0))
+        return [*commands, CommitInput(), *self._turn_over(now)]
+
+    def committed(self, item_id: str) -> None:
+        """What the caller said is an item now; without the server's turn detection nothing named it before."""
+        if self._turns.mode is TurnMode.MANUAL:
+            self._state.conversation.place(item_id, "user")
+
+    def caller_said(self, event: ev.CallerSaid, now: float) -> list[Command]:
+        """Take a transcript. Of speech that was not taken for a turn, the words decide."""
+        state = self._state
+        state.conversation.say(event.item_id, "user", event.text)
+        if event.item_id not in self._doubtful:
+            return []
+        del self._doubtful[event.item_id]
+        assert state.plan.reversible is not None, "only a reversible barge-in doubts"
+        if only_backchannels(event.text, state.plan.reversible.backchannels):
+            state.conversation.forget(event.item_id)
+            worded = any(character.isalnum() for character in event.text)
+            return [] if worded else [DeleteItem(event.item_id)]
+        if not state.active:
+            return []
+        commands = self.fall_silent("barge_in", now) if state.talking and not self._shield.up else []
+        state.slot.want()
+        return commands
+
+    # --- the agent's side ---------------------------------------------------------------------
+
+    def response_created(self, event: ev.ResponseCreated) -> list[Command]:
+        state = self._state
+        state.timers.clear(Timer.WISH)
+        asked = state.slot.asked
+        instructions = asked.instructions if asked is not None else None
+        state.slot.created(event.response_id, event.wish_id)
+        self._shield.created(event.wish_id, event.response_id, instructions)
+        state.tool_calls.seen_by(event.response_id)
+        if event.wish_id and state.turn.speaking and state.active and not self._shield.up:
+            # It was created after the caller began to speak, so the server does not interrupt it.
+            state.playout.silence(event.response_id)
+            return [CancelResponse(event.response_id)]
+        return []
+
+    def audio_delta(self, event: ev.AudioDelta, now: float) -> list[Command]:
+        state = self._state
+        state.conversation.place(event.item_id, "assistant")
+        return self._audible(state.playout.receive(event.response_id, event.item_id, event.payload, now), now)
+
+    def agent_said(self, event: ev.AgentSaid) -> list[Command]:
+        conversation = self._state.conversation
+        conversation.say(event.item_id, "assistant", event.text)
+        return self._heard_text(event.item_id)
+
+    def fall_silent(self, why: str, now: float, *, cancel: bool = False) -> list[Command]:
+        """Stop what is played and being said, and tell the model what of it was heard.
+
+        The response being generated is cancelled where the server does not do so by itself, or with `cancel`.
+        """
+        state = self._state
+        response_id = state.slot.response_id
+        interruption = state.playout.interrupt(now, response_id)
+        commands = list(interruption.commands)
+        for item in interruption.items:
+            state.conversation.cut(item.item_id, item.heard_ms, item.received_ms)
+            cut: dict[str, str | int | float] = {"heard_ms": item.heard_ms, "received_ms": item.received_ms}
+            commands.append(Record(why, {"item_id": item.item_id, **cut}))
+            commands += self._heard_text(item.item_id)
+        if state.slot.state is SlotState.ACTIVE and response_id and (cancel or not self._server_answers):
+            commands.append(CancelResponse(response_id))
+        return commands + self._let_go(now, Hold.DOUBT)
+
+    def interrupt(self, now: float) -> list[Command]:
+        """The caller interrupts with a key, of which the server knows nothing."""
+        if self._shield.up or not self._state.active or not self._state.talking:
+            return []
+        return self.fall_silent("barge_in", now, cancel=True)
+
+    def say(self, text: str, *, interruptible: bool) -> bool:
+        """Queue a sentence; False when too many wait."""
+        if len(self._says) >= MOST_SAYS:
+            return False
+        self._says.append((text, interruptible))
+        return True
+
+    def greet(self, text: str) -> None:
+        plan = self._state.plan
+        self._state.slot.want(say_exactly(plan.instructions, text), protected=not plan.greeting_interruptible)
+
+    def refused(self, wish_id: str) -> None:
+        """A response that we asked for will not come."""
+        self._shield.refused(wish_id)
+
+    def cut_off(self, response_id: str, now: float) -> list[Command]:
+        """The server cancelled a response by itself; words that must be heard are asked for again, once."""
+        instructions = self._shield.cut_off(response_id)
+        if instructions is None:
+            return []
+        commands = self.fall_silent("cut_short", now)
+        self._state.slot.want(instructions, protected=False)
+        return commands
+
+    def keep_calls(self, calls: tuple[ev.FunctionCall, ...], response_id: str) -> bool:
+        """Hold function calls behind the gate; False when it is open and they may run."""
+        if self._gate is None or not self._gate.closed:
+            return False
+        self._gate.keep(HeldCalls(response_id, calls))
+        return True
+
+    # --- what an operator changes -------------------------------------------------------------
+
+    def mute_agent(self, now: float) -> list[Command]:
+        """The caller hears nothing of the agent from now on; what was not heard is not said."""
+        return self.fall_silent("muted", now, cancel=True) + self._hold(Hold.MUTED, now)
+
+    def unmute(self, now: float) -> list[Command]:
+        self.caller_muted = False
+        return self._let_go(now, Hold.MUTED)
+
+    def force_reply(self, instructions: str | None) -> None:
+        """Have the model speak as soon as it can."""
+        plan = self._state.plan
+        self._state.slot.want(f"{plan.instructions}\n\n{instructions}" if instructions else None)
+
+    def cancel_reply(self, now: float) -> list[Command]:
+        """Drop what is being said, about to be said, and wished for."""
+        self._says.clear()
+        self._state.slot.forget_wish()
+        dropped = self._drop_early(now) if self._gate is not None and self._gate.closed else []
+        return dropped + self.fall_silent("cancelled", now, cancel=True)
+
+    def change_turns(self, turns: TurnTaking) -> list[Command]:
+        """Go on with another way to notice the end of a turn."""
+        self._turns = turns
+        self._state.turn.reset()
+        self._contested = ""
+        self._state.timers.clear(Timer.TURN)
+        return [self._configured()]
+
+    # --- time and ends ------------------------------------------------------------------------
+
+    def settle(self, now: float) -> list[Command]:
+        """Do what has become possible: judge doubts, open the gate, lower the shield, ask for what is wished."""
+        commands: list[Command] = []
+        if self._doubt is not None:
+            commands += self._carry_out(self._doubt.judge(now), now)
+        gate = self._gate
+        if gate is not None and gate.deadline is not None and now >= gate.deadline:
+            commands += self._open_gate(gate, now)
+        return commands + self._lower_shield() + self._ask(now)
+
+    def resumed(self) -> list[Command]:
+        """The model's new session is told how turns are taken now, if that was changed."""
+        return [self._configured()] if self._turns != self._state.plan.turns else []
+
+    def reset(self, now: float) -> list[Command]:
+        """The model is gone, or the last words are said: nothing is in doubt any more; what plays goes on playing."""
+        self._shield.reset()
+        self._contested = ""
+        self._doubtful.clear()
+        if self._gate is not None:
+            self._gate.open()
+        return self._let_go(now, Hold.DOUBT, Hold.GATE)
+
+    # --- private ------------------------------------------------------------------------------
+
+    @property
+    def _server_answers(self) -> bool:
+        return self._state.plan.server_answers and self._turns.mode is not TurnMode.MANUAL
+
+    @property
+    def _by_own_ear(self) -> bool:
+        return self._turns.mode is TurnMode.MANUAL and self._turns.own_ear
+
+    @property
+    def _effective(self) -> TurnTaking:
+        """What the server is told: of an early reply, its short silence."""
+        early = self._state.plan.early_reply
+        if early is None or self._turns.mode is not TurnMode.SERVER_VAD:
+            return self._turns
+        return replace(self._turns, silence_ms=early.server_silence_ms)
+
+    def _configured(self) -> ConfigureTurns:
+        ours = self._state.plan.server_answers
+        return ConfigureTurns(self._effective, creates=ours, interrupts=ours)
+
+    def _carry_out(self, verdict: Verdict, now: float) -> list[Command]:
+        match verdict:
+            case Verdict.NOTHING:
+                return []
+            case Verdict.HOLD:
+                self._held_s = now
+                return [*self._hold(Hold.DOUBT, now), Record("held", {})]
+            case Verdict.RESUME:
+                after_ms = round((now - self._held_s) * 1000)
+                return [Record("resumed", {"why": "short", "after_ms": after_ms}), *self._let_go(now, Hold.DOUBT)]
+            case Verdict.CONFIRM:
+                self._contested = ""
+                self._state.turn.started()
+                return self.fall_silent("barge_in", now)
+
+    def _hold(self, hold: Hold, now: float) -> list[Command]:
+        self._holds.add(hold)
+        return self._state.playout.hold(now)
+
+    def _let_go(self, now: float, *holds: Hold) -> list[Command]:
+        self._holds.difference_update(holds)
+        if Hold.DOUBT in holds and self._doubt is not None:
+            self._doubt.reset()
+        return self._audible(self._state.playout.resume(now), now) if not self._holds else []
+
+    def _drop_early(self, now: float) -> list[Command]:
+        """The caller goes on: the answer behind the gate was not heard, and its function calls do not run."""
+        assert self._gate is not None
+        held = self._gate.open()
+        response_id = self._state.slot.response_id or self._gated()
+        commands = self.fall_silent("dropped", now)
+        calls = [call for kept in held for call in kept.calls]
+        commands += [DeleteItem(call.item_id) for call in calls if call.item_id]
+        if response_id or held:
+            response_id = response_id or held[0].response_id
+            commands.append(Record("early_dropped", {"response_id": response_id, "calls": len(calls)}))
+        return commands + self._let_go(now, Hold.GATE)
+
+    def _gated(self) -> str:
+        return self._state.playout.waiting_response
+
+    def _open_gate(self, gate: Gate, now: float) -> list[Command]:
+        held_ms = round(gate.held_s(now) * 1000)
+        response_id = self._state.slot.response_id or self._gated()
+        self.released += gate.open()
+        note: list[Command] = []
+        if response_id:
+            note = [Record("early_released", {"response_id": response_id, "held_ms": held_ms})]
+        return note + self._let_go(now, Hold.GATE)
+
+    def _lower_shield(self) -> list[Command]:
+        state = self._state
+        if not self._shield.up or state.slot.state is not SlotState.FREE or state.playout.unheard:
+            return []
+        self._shield.heard()
+        return list(self._shield.release()) if not self._shield.up and state.model_up else []
+
+    def _ask(self, now: float) -> list[Command]:
+        state = self._state
+        if self._says and not state.slot.wanted and state.slot.state is SlotState.FREE:
+            text, interruptible = self._says.popleft()
+            state.slot.want(say_exactly(state.plan.instructions, text), protected=not interruptible)
+        doubted = self._doubt is not None and self._doubt.open
+        waits = state.turn.speaking or state.timers.is_set(Timer.WISH) or doubted
+        if waits or not state.model_up or state.phase not in (Phase.ACTIVE, Phase.ENDING):
+            return []
+        asked = state.slot.ask()
+        if asked:
+            state.timers.set(Timer.SILENCE, now + state.plan.answer_s)
+        wish = state.slot.asked
+        if asked and wish is not None and wish.protected:
+            self._shield.protect(wish.wish_id)
+        return list(asked)
+
+    def _audible(self, commands: list[Command], now: float) -> list[Command]:
+        """Note how long the caller waited, once the first sound of the answer leaves."""
+        if not any(isinstance(command, PlayAudio) for command in commands):
+            return commands
+        latency = self._state.turn.answered(now)
+        if latency is None:
+            return commands
+        item_id = next(command.item_id for command in commands if isinstance(command, PlayAudio))
+        return [*commands, Record("turn_latency", {"item_id": item_id, "ms": latency})]
+
+    def _heard_text(self, item_id: str) -> list[Command]:
+        """Say what was heard of an item that was cut, once its words are known."""
+        said = self._state.conversation.cut_text(item_id)
+        if said is None:
+            return []
+        ms = {"heard_ms": said.heard_ms, "received_ms": said.received_ms}
+        return [Record("heard_text", {"item_id": item_id, "text": said.text, **ms, "estimate": 1})]
+
+
+def say_exactly(instructions: str, text: str) -> str:
+    """Return the instructions of a response that says `text` and nothing else."""
+    quoted = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'{instructions}\n\nSay exactly: "{quoted}"'

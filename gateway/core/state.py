@@ -1,0 +1,67 @@
+"""What the parts of a call share: where it stands, and the accounts that more than one part reads."""
+
+from enum import Enum
+
+from gateway.core.commands import EndReason
+from gateway.core.conversation import Conversation
+from gateway.core.deadlines import Deadlines
+from gateway.core.plan import CallPlan
+from gateway.core.playout import Playout
+from gateway.core.responses import ResponseSlot, SlotState
+from gateway.core.toolcalls import ToolCalls
+from gateway.core.transfer import Transfer
+from gateway.core.turns import TurnClock
+
+__all__ = ["TRANSITIONS", "CallState", "Phase"]
+
+
+class Phase(Enum):
+    """Where a call stands."""
+
+    CONNECTING = "connecting"
+    ACTIVE = "active"
+    RECOVERING = "recovering"
+    TRANSFERRING = "transferring"
+    ENDING = "ending"
+    ENDED = "ended"
+
+
+TRANSITIONS: dict[Phase, frozenset[Phase]] = {
+    Phase.CONNECTING: frozenset({Phase.ACTIVE, Phase.ENDING, Phase.ENDED}),
+    Phase.ACTIVE: frozenset({Phase.RECOVERING, Phase.TRANSFERRING, Phase.ENDING, Phase.ENDED}),
+    Phase.RECOVERING: frozenset({Phase.ACTIVE, Phase.ENDING, Phase.ENDED}),
+    Phase.TRANSFERRING: frozenset({Phase.ACTIVE, Phase.ENDING, Phase.ENDED}),
+    Phase.ENDING: frozenset({Phase.ENDED}),
+    Phase.ENDED: frozenset(),
+}
+
+
+class CallState:
+    """Plain accounts. Each part of the call changes what is its own matter, only inside `Call.receive`."""
+
+    def __init__(self, plan: CallPlan) -> None:
+        self.plan = plan
+        self.phase = Phase.CONNECTING
+        self.end_reason: EndReason | None = None
+        self.playout = Playout(plan.lead_ms)
+        self.slot = ResponseSlot()
+        self.tool_calls = ToolCalls()
+        self.conversation = Conversation()
+        self.timers = Deadlines()
+        self.turn = TurnClock()
+        self.transfer = Transfer()
+        self.stream_up = False
+        self.model_up = False
+
+    @property
+    def active(self) -> bool:
+        return self.phase is Phase.ACTIVE
+
+    @property
+    def talking(self) -> bool:
+        """Whether the agent speaks or is about to: something is unheard, being generated or wished for."""
+        return self.playout.unheard or self.slot.state is not SlotState.FREE or self.slot.wanted
+
+    def enter(self, phase: Phase) -> None:
+        assert phase in TRANSITIONS[self.phase], f"{self.phase} to {phase}"
+        self.phase = phase
