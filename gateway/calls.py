@@ -18,6 +18,7 @@ from gateway.core.commands import EndReason, InvokeTool
 from gateway.core.events import Event, ToolResult
 from gateway.core.toolcalls import error_output
 from gateway.errors import ConfigError, ToolError
+from gateway.hearing import Ear
 from gateway.metrics import Metrics
 from gateway.plans import plan_of, session_of
 from gateway.realtime import ModelTarget, RealtimeConnection
@@ -37,6 +38,7 @@ EXPECTED_ENDS = frozenset(
     {
         EndReason.CALLER_HANGUP,
         EndReason.AGENT_HANGUP,
+        EndReason.OPERATOR_HANGUP,
         EndReason.DURATION_LIMIT,
         EndReason.COST_LIMIT,
         EndReason.TRANSFERRED,
@@ -103,6 +105,7 @@ class CallMaker:
             open_model=lambda feed: self._open_model(agent, plan, feed),
             invoke=lambda command: self._invoke(facts, agent.name, command),
             book=self._book(call_id, agent, direction),
+            ear=Ear() if plan.needs_ear else None,
         )
         return CallSession(call_id, offer, plan, ports)
 
