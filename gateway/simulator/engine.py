@@ -60,9 +60,19 @@ class Context:
     """Function tools in Realtime form (`type`, `name`, `description`, `parameters`)."""
     tool_choice: str | Mapping[str, Any]
     items: Sequence[Mapping[str, Any]]
-    """The conversation so far, oldest first, as Realtime items; user audio carries its transcript."""
+    """The conversation so far, oldest first, as Realtime items.
+
+    Audio carries what the model would hear in it as `transcript`: the caller's words, and of an assistant message that
+    was truncated about the words that are left, although the API no longer tells them to the client.
+    """
     turn: int
-    """How many user turns (audio or text) the conversation holds."""
+    """How many user turns (audio or text) ever joined the conversation."""
+    in_conversation: bool = True
+    """False: an out-of-band response, which leaves no trace in the conversation."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """The response's own, as the client gave it."""
+    modality: str = "audio"
+    """"audio" or "text": whether the answer is spoken or written."""
 
 
 class Vad(Protocol):

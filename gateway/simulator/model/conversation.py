@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from gateway.simulator.model.refusals import Refused
 from gateway.simulator.model.shapes import Json
 from gateway.simulator.model.sound import BYTES_PER_MS, encode_all
+from gateway.simulator.model.speaking import said
 
 __all__ = ["Conversation", "Item"]
 
@@ -23,6 +24,8 @@ class Item:
     heard: "asyncio.Future[str] | None" = None
     """For caller audio: what the engine hears in it, whether or not the client wants transcripts."""
     truncated: bool = False
+    script: tuple[str, float] | None = None
+    """Of an assistant message with audio: all it was to say, and how many ms that takes."""
     revision: int = 0
     """Grows when the content changes, because that breaks prompt caching."""
 
@@ -56,7 +59,11 @@ class Item:
         return {**self.wire, "content": parts} if parts else self.wire
 
     def for_engine(self) -> Json:
-        """Return the item as an engine reads it: caller audio carries what was heard."""
+        """Return the item as an engine reads it: audio carries the words that can be heard in it."""
+        if self.truncated and self.script is not None:
+            text, length_ms = self.script
+            heard = said(text, self.audio_ms / length_ms) if length_ms else ""
+            return {**self.wire, "content": [{"type": "output_audio", "transcript": heard}]}
         if self.heard is None or not self.heard.done() or self.heard.cancelled():
             return self.wire
         return {**self.wire, "content": [{"type": "input_audio", "transcript": self.heard.result()}]}

@@ -56,9 +56,10 @@ class Output:
         self._parked: list[Opened] = []
         """Complete items whose `.done` events wait for the end of the response."""
 
-    def open_audio(self, sound: bytes) -> Opened:
+    def open_audio(self, text: str, sound: bytes) -> Opened:
         opened = self._open_message("audio", {"type": "audio", "transcript": ""}, {"type": "output_audio"})
         opened.sound = sound
+        opened.item.script = (text, len(sound) / BYTES_PER_MS)
         self._out = Outbound(self._audio_format)
         self._state.record.keep(Spoken(opened.item.id, self._reply.id))
         return opened

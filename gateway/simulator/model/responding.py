@@ -131,6 +131,9 @@ class Response:
             tool_choice=self.plan.tool_choice,
             items=[item.for_engine() for item in self._prompt],
             turn=self._state.conversation.turns,
+            in_conversation=self.plan.in_conversation,
+            metadata=self.plan.metadata or {},
+            modality=self.plan.modality,
         )
 
     def _draw_first_byte(self) -> float:
@@ -145,7 +148,7 @@ class Response:
             await self._stream(output.open_text(), words(speech.text))
             return
         audio = b"" if speech.silent else await self._state.engine.speak(speech.text, self.plan.voice)
-        opened = output.open_audio(audio)
+        opened = output.open_audio(speech.text, audio)
         for step in steps(self._state.ids.rng, speech.text, audio, options.delta_ms):
             for word in step.words:
                 output.delta(opened, word)

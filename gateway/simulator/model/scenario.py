@@ -11,7 +11,7 @@ from gateway.errors import ConfigError
 from gateway.simulator.model.faults import FaultStep
 from gateway.simulator.model.options import ModelOptions
 
-__all__ = ["Call", "Scenario", "Silent", "Turn", "load_scenario", "parse_scenario"]
+__all__ = ["Aside", "Call", "Scenario", "Silent", "Turn", "load_scenario", "parse_scenario"]
 
 MAX_BYTES = 1 << 20
 
@@ -65,6 +65,20 @@ class Turn(_Part):
         return [self.say] if isinstance(self.say, str) else self.say
 
 
+class Aside(_Part):
+    """What an out-of-band response says; every condition given must hold, and the first aside that fits is taken."""
+
+    metadata: dict[str, str] = Field(default_factory=dict)
+    """Pairs that the response's metadata must hold."""
+    match: Annotated[str, AfterValidator(_compiles)] | None = None
+    """Searched in the instructions, ignoring case."""
+    heard: Annotated[str, AfterValidator(_compiles)] | None = None
+    """Searched in the caller's latest words, ignoring case; its groups fill `say`."""
+    say: str
+    think_ms: int = Field(default=0, ge=0, le=600_000)
+    faults: list[FaultStep] = Field(default_factory=list)
+
+
 class Scenario(_Part):
     """The whole script. Turn n is the n-th user turn of a conversation, spoken or written."""
 
@@ -77,6 +91,8 @@ class Scenario(_Part):
     """Spoken at a turn the script does not have."""
     default_result: str = "All right, that is done."
     """Spoken after a function result when the turn has no `result`."""
+    asides: list[Aside] = Field(default_factory=list)
+    """Answers of out-of-band responses; without one that fits they answer as the conversation would."""
     turns: list[Turn] = Field(default_factory=list)
     repeat: bool = False
     """Start over after the last turn."""

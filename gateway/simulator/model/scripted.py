@@ -13,7 +13,7 @@ from typing import Any
 from gateway.simulator.engine import Answer, Context, Fault, FunctionCall, Speech, Vad
 from gateway.simulator.model.faults import FaultStep
 from gateway.simulator.model.hearing import EnergyVad
-from gateway.simulator.model.scenario import Call, Scenario, Silent, Turn
+from gateway.simulator.model.scenario import Aside, Call, Scenario, Silent, Turn
 from gateway.simulator.model.sound import tone_tile
 
 __all__ = ["ScriptedEngine", "babble"]
@@ -43,6 +43,10 @@ class ScriptedEngine:
         return script.heard if script else ""
 
     async def respond(self, context: Context) -> Answer:
+        aside = None if context.in_conversation else self._aside(context)
+        if aside is not None:
+            groups = _groups(aside.heard, _last_user_text(context.items))
+            return self._answer([Speech(_fill(aside.say, groups))], aside.faults, aside.think_ms)
         exactly = SAY_EXACTLY.search(context.instructions)
         last = context.items[-1] if context.items else {}
         if exactly and (context.turn == 0 or exactly.start() == 0 or not _asks(last)):
@@ -63,6 +67,9 @@ class ScriptedEngine:
 
     async def speak(self, text: str, voice: str) -> bytes:
         return babble(text)
+
+    def _aside(self, context: Context) -> Aside | None:
+        return next((aside for aside in self._scenario.asides if _fits(aside, context)), None)
 
     def _open(self, script: Turn, items: Sequence[Mapping[str, Any]]) -> Answer:
         groups = _groups(script.match, _last_user_text(items) or script.heard)
@@ -92,6 +99,15 @@ def _speech(line: str | Silent, groups: Mapping[str, str]) -> Speech:
     if isinstance(line, str):
         return Speech(_fill(line, groups))
     return Speech(_fill(line.text, groups), silent=True)
+
+
+def _fits(aside: Aside, context: Context) -> bool:
+    words = _last_user_text(context.items)
+    return (
+        aside.metadata.items() <= context.metadata.items()
+        and (aside.match is None or re.search(aside.match, context.instructions, re.IGNORECASE) is not None)
+        and (aside.heard is None or re.search(aside.heard, words, re.IGNORECASE) is not None)
+    )
 
 
 def _asks(item: Mapping[str, Any]) -> bool:

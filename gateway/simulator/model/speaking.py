@@ -7,7 +7,7 @@ from random import Random
 
 from gateway.simulator.model.sound import BYTES_PER_MS
 
-__all__ = ["Step", "steps", "words"]
+__all__ = ["Step", "said", "steps", "words"]
 
 TEXT_LEAD = 1.6
 """The transcript runs ahead: it is complete when 1/1.6 of the sound is."""
@@ -30,6 +30,12 @@ def words(text: str) -> list[str]:
         else:
             pieces[-1] += character
     return pieces
+
+
+def said(text: str, share: float) -> str:
+    """Return about the words of a text that are in the first part of its sound; whole words only."""
+    pieces = words(text)
+    return "".join(pieces[: int(len(pieces) * min(1.0, share))])
 
 
 def steps(rng: Random, text: str, audio: bytes, delta_ms: tuple[int, int]) -> Iterator[Step]:
