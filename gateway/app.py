@@ -19,6 +19,7 @@ from gateway.agents import AgentsFile
 from gateway.apikeys import KeyRing
 from gateway.calls import CallMaker
 from gateway.carriers.base import CallOffer
+from gateway.carriers.twilio.control import TwilioControl
 from gateway.carriers.twilio.rest import TwilioRest
 from gateway.carriers.twilio.routes import TwilioDoor
 from gateway.carriers.twilio.routes import router as twilio_router
@@ -54,6 +55,7 @@ class Gateway:
     invoker: WebhookInvoker
     dialler: Dialler | None
     carrier: TwilioRest | None
+    control: TwilioControl
 
     def call_state(self, carrier_call_id: str, state: str, sequence: int | None = None) -> None:
         """Record the carrier's word about a call."""
@@ -99,8 +101,10 @@ def create_app(
     store: CallStore | None = None,
     invoker: WebhookInvoker | None = None,
     open_socket: Dial = dial,
+    carrier: TwilioRest | None = None,
 ) -> FastAPI:
-    """Return the application. What reaches outside (store, webhooks, model) may be given, to join simulated ends."""
+    """Return the application. What reaches outside (store, webhooks, model, carrier) may be given, to join simulated
+    ends."""
     store = store or _store(settings.database_url)
     if invoker is None:
         guard = NetGuard(settings.webhook_allow_cidrs, allow_loopback=settings.development)
@@ -109,9 +113,11 @@ def create_app(
     metrics = Metrics(lambda: registry.live)
     maker = CallMaker(settings, agents, store, invoker, metrics, open_socket)
     registry.make_session = maker.make
-    carrier = _carrier(settings)
+    carrier = carrier or _carrier(settings)
+    maker.control = control = TwilioControl(carrier, registry, settings.public_url, settings.twilio_from_number)
+    registry.on_over = control.call_over
     dialler = _dialler(settings, store, carrier) if carrier is not None else None
-    gateway = Gateway(settings, agents, store, registry, metrics, invoker, dialler, carrier)
+    gateway = Gateway(settings, agents, store, registry, metrics, invoker, dialler, carrier, control)
     # No pages about itself, and no redirect for a trailing slash: it would lose the POST that Twilio signed.
     app = FastAPI(lifespan=_lifespan, redirect_slashes=False, openapi_url=None)
     app.state.gateway = gateway
@@ -142,6 +148,7 @@ def _door(settings: Settings, gateway: Gateway, maker: CallMaker) -> TwilioDoor:
         calls=gateway.registry,
         reports=gateway,
         fallback=maker.fallback,
+        control=gateway.control,
     )
 
 
@@ -178,7 +185,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         if orphans:
             logger.warning("%s calls of an earlier process had no end; they have one now", orphans)
         try:
-            async with asyncio.TaskGroup() as group:
+            async with gateway.control.running(), asyncio.TaskGroup() as group:
                 group.create_task(gateway.registry.run(), name="calls")
                 yield
                 gateway.registry.stop()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from gateway.agents import Agent, AgentsFile
-from gateway.carriers.base import CallOffer
+from gateway.carriers.base import CallOffer, Control
 from gateway.carriers.twilio.routes import Fallback
 from gateway.config import Settings
 from gateway.core import CallPlan
@@ -67,6 +67,8 @@ class CallMaker:
     metrics: Metrics
     open_socket: Dial = dial
     rng: random.Random = field(default_factory=random.Random)
+    control: Control | None = None
+    """What the carrier does with a call beside its stream. Set once, before calls are made."""
     _catalogues: dict[str, Catalogue] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -100,11 +102,12 @@ class CallMaker:
         )
         self.log.call_offered(row)
         facts = CallFacts(call_id, agent.name, direction, offer.from_number, offer.to_number)
-        plan = plan_of(agent)
+        plan, control = plan_of(agent), self.control
         ports = Ports(
             open_model=lambda feed: self._open_model(agent, plan, feed),
             invoke=lambda command: self._invoke(facts, agent.name, command),
             book=self._book(call_id, agent, direction),
+            control=(lambda command: control.carry_out(offer, command)) if control is not None else None,
             ear=Ear() if plan.needs_ear else None,
         )
         return CallSession(call_id, offer, plan, ports)

@@ -13,10 +13,10 @@ Source: Twilio, *Calls resource*, API version 2010-04-01, and its error dictiona
 import json
 import re
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlencode, urlsplit
 
 from gateway.errors import CarrierError, ConfigError, LocalProtocolError
@@ -24,7 +24,7 @@ from gateway.errors import CarrierError, ConfigError, LocalProtocolError
 if TYPE_CHECKING:
     from aiohttp import StreamReader
 
-__all__ = ["Account", "TwilioRest"]
+__all__ = ["Account", "RestHttp", "TwilioRest"]
 
 DEFAULT_API_URL = "https://api.twilio.com"
 TWIML_CHARACTERS_MAX = 4000
@@ -62,6 +62,16 @@ class Account:
     """`Trial` or `Full`."""
 
 
+class RestHttp(Protocol):
+    """What the official client is given to make its requests with."""
+
+    async def request(self, method: str, url: str, **more: Any) -> Any:
+        """As `twilio.http.AsyncHttpClient.request`, whose parameters carry no types. Raises `CarrierError`."""
+
+    async def close(self) -> None:
+        """End its connections."""
+
+
 class TwilioRest:
     """One Twilio account. Construct it at start, not in a call: importing the client takes 0.4 s.
 
@@ -76,8 +86,12 @@ class TwilioRest:
         api_key: str | None = None,
         api_secret: str | None = None,
         api_url: str = DEFAULT_API_URL,
+        open_http: "Callable[[str], RestHttp] | None" = None,
     ) -> None:
-        """Take either the auth token or an API key with its secret (better: it can be revoked alone)."""
+        """Take either the auth token or an API key with its secret (better: it can be revoked alone).
+
+        `open_http` gets the API's origin; None makes real requests.
+        """
         if not _ACCOUNT_SID.fullmatch(account_sid):
             raise ConfigError("the twilio account SID must be AC and 32 hexadecimal digits")
         if api_key and api_secret:
@@ -88,6 +102,7 @@ class TwilioRest:
             raise ConfigError("twilio needs an auth token, or an API key and its secret")
         self._account_sid = account_sid
         self._origin = _origin(api_url)
+        self._open_http = open_http or _Http
         self._client: Any = None
         """The official client carries no types."""
         import twilio.rest  # noqa: F401  # paid here, at start, and not by the first call
@@ -108,17 +123,24 @@ class TwilioRest:
         """
         from twilio.base import values
 
+        time_limit = values.unset if time_limit_s is None else time_limit_s
+        return await self._create(to, from_, status_callback, timeout_s, url=url, method="POST", time_limit=time_limit)
+
+    async def ring(self, to: str, from_: str, twiml: str, status_callback: str, *, timeout_s: int) -> str:
+        """Ring `to` and give whoever answers this TwiML. Return the CallSid; `timeout_s` as in `create_call`."""
+        _checked(twiml)
+        return await self._create(to, from_, status_callback, timeout_s, twiml=twiml)
+
+    async def _create(self, to: str, from_: str, status_callback: str, timeout_s: int, **more: object) -> str:
         with _errors_mapped():
             call = await self._open().calls.create_async(
                 to=to,
                 from_=from_,
-                url=url,
-                method="POST",
                 status_callback=status_callback,
                 status_callback_method="POST",
                 status_callback_event=_PROGRESS,
                 timeout=timeout_s,
-                time_limit=values.unset if time_limit_s is None else time_limit_s,
+                **more,
             )
         if not isinstance(call.sid, str) or not _CALL_SID.fullmatch(call.sid):
             raise CarrierError("twilio's answer holds no call SID", code="bad_answer")
@@ -131,8 +153,7 @@ class TwilioRest:
 
     async def redirect(self, call_sid: str, twiml: str) -> None:
         """Give a live call new TwiML at once; this closes its media stream."""
-        if len(twiml) > TWIML_CHARACTERS_MAX:
-            raise LocalProtocolError(f"TwiML has {len(twiml)} characters, the API takes {TWIML_CHARACTERS_MAX}")
+        _checked(twiml)
         with _errors_mapped():
             await self._call(call_sid).update_async(twiml=twiml)
 
@@ -157,7 +178,7 @@ class TwilioRest:
                 username,
                 password,
                 self._account_sid,
-                http_client=_Http(self._origin),
+                http_client=self._open_http(self._origin),
                 environment={"TWILIO_REGION": ""},  # else the process environment would redirect requests
             )
         return self._client
@@ -228,6 +249,11 @@ class _Http:
 
     async def close(self) -> None:
         await self._session.close()
+
+
+def _checked(twiml: str) -> None:
+    if len(twiml) > TWIML_CHARACTERS_MAX:
+        raise LocalProtocolError(f"TwiML has {len(twiml)} characters, the API takes {TWIML_CHARACTERS_MAX}")
 
 
 def _basic(auth: tuple[str, str] | None) -> dict[str, str]:
