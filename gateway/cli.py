@@ -103,6 +103,37 @@ def call(
     raise typer.Exit(place_call(to, agent, zone, url, as_json=as_json))
 
 
+@app.command()
+def operate(
+    call_id: Annotated[str | None, typer.Argument(help="Id of a live call; --list shows them.")] = None,
+    action: Annotated[
+        str | None,
+        typer.Argument(
+            help="mute_caller, mute_agent, unmute, force_reply, cancel_reply, insert_memory, say, turn_taking, "
+            "end_turn, send_digits, collect_digits, transfer or hang_up."
+        ),
+    ] = None,
+    fields: Annotated[
+        list[str] | None, typer.Argument(metavar="[FIELD=VALUE]...", help='What the action takes: text="One moment."')
+    ] = None,
+    listing: Annotated[bool, typer.Option("--list", help="List the live calls instead.")] = False,
+    command_id: Annotated[
+        str | None, typer.Option("--id", help="Your id of the command; what was done under it is not done again.")
+    ] = None,
+    url: Annotated[str | None, typer.Option(help="The running gateway; else http://127.0.0.1:GATEWAY_PORT.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Act on a live call: mute, say, transfer, hang up and more. Exit 0 done, 1 refused, 2 a mistake or no gateway."""
+    from gateway.operator.command import list_live
+    from gateway.operator.command import operate as run
+
+    if listing:
+        raise typer.Exit(list_live(url, as_json=as_json))
+    if call_id is None or action is None:
+        raise typer.BadParameter("give a call's id and an action, or --list")
+    raise typer.Exit(run(call_id, action, fields or [], command_id=command_id, url=url, as_json=as_json))
+
+
 @calls_app.callback()
 def calls(
     context: typer.Context,
@@ -145,6 +176,17 @@ def check(
     from gateway.show import check as run
 
     raise typer.Exit(run(network=network, as_json=as_json))
+
+
+@app.command()
+def key(
+    name: Annotated[str, typer.Argument(help="Who will use it; stands in the journal as who asked.")],
+    stdin: Annotated[bool, typer.Option("--stdin", help="Hash the key that standard input gives; make none.")] = False,
+) -> None:
+    """Make an API key: it is shown once, the gateway is given its hash (GATEWAY_API_KEYS)."""
+    from gateway.operator.command import make_key
+
+    raise typer.Exit(make_key(name, stdin=stdin))
 
 
 @app.command()

@@ -37,6 +37,8 @@ COMMANDS = [
     "demo",
     "talk",
     "call",
+    "operate",
+    "key",
     "calls",
     "calls show",
     "v2v",
