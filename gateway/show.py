@@ -28,7 +28,7 @@ from gateway.records.latency import CallLatency, measure
 from gateway.records.picture import draw
 from gateway.records.speech import RecordingError
 from gateway.records.timeline import Line, Timeline, tell
-from gateway.store.rows import JournalEntry, JsonValue, StoredCall, StoreError
+from gateway.store.rows import JournalEntry, StoredCall, StoreError
 from gateway.store.store import Store
 
 __all__ = ["check", "list_calls", "show_call", "voice_to_voice"]
@@ -42,8 +42,6 @@ WHO_STYLES: Mapping[str, str] = {
     "gateway": "dim",
 }
 NO_TRANSCRIPT = "(no transcript)"
-MOST_TEXT = 1_900
-"""Longest line that gets a note at its end; the timeline cuts a little later."""
 AMOUNT = re.compile(r"\d{1,12}(\.\d{1,30})?")
 PIPE_WIDTH = 160
 """Columns used where the output is no terminal, so that a file or a pipe gets whole lines."""
@@ -210,7 +208,8 @@ def _facts_table(call: StoredCall) -> Table:
         "cost parts": _cost_parts(usage),
         "no cost because": usage.get("reason"),
         "latency": _turns(latency),
-        "barge-ins": latency.get("barge_ins"),
+        "barge-ins": _barge_ins(latency),
+        "dropped answers": _dropped(usage),
     }
     for name, value in facts.items():
         if value not in (None, "", 0):
@@ -242,6 +241,22 @@ def _cost_parts(usage: Mapping[str, object]) -> str:
     return f"{', '.join(parts)}; prices of {usage.get('priced_as')}, {usage.get('as_of')}" if parts else ""
 
 
+def _barge_ins(latency: Mapping[str, object]) -> str:
+    """Return how often the caller interrupted, and how often a sound of theirs only seemed to."""
+    real, false = latency.get("barge_ins"), latency.get("false_barge_ins")
+    seemed = f"; {false} that proved to be none" if false else ""
+    return f"{real or 0}{seemed}" if real or false else ""
+
+
+def _dropped(usage: Mapping[str, object]) -> str:
+    """Return what early answers cost that nobody heard."""
+    answers, tokens, usd = (usage.get(f"dropped_{name}") for name in ("answers", "output_tokens", "cost_usd"))
+    if not answers:
+        return ""
+    price = f", ${float(usd):.4f}" if isinstance(usd, str) and AMOUNT.fullmatch(usd) else ""
+    return f"{answers} ({tokens} output tokens{price})"
+
+
 def _turns(latency: Mapping[str, object]) -> str:
     turns = latency.get("turns_ms")
     each = f"; each {', '.join(str(ms) for ms in turns)}" if isinstance(turns, list) and len(turns) > 1 else ""
@@ -250,15 +265,11 @@ def _turns(latency: Mapping[str, object]) -> str:
 
 
 def _readable(journal: Sequence[JournalEntry]) -> Iterator[JournalEntry]:
-    """Yield the journal with what a reader would miss: turns without a transcript, and how much of a line was heard."""
-    cut = {str(entry.data.get("item_id")): entry.data for entry in journal if entry.kind == "barge_in"}
+    """Yield the journal with what a reader would miss: turns without a transcript."""
     written = {str(entry.data.get("item_id")) for entry in journal if entry.kind == "CallerSaid"}
     for entry in journal:
         item_id, text = str(entry.data.get("item_id")), str(entry.data.get("text") or "")
         match entry.kind:
-            case "AgentSaid" if item_id in cut:
-                text = f"{text[:MOST_TEXT]} [heard {_heard(cut[item_id])}]"
-                yield replace(entry, data={**entry.data, "text": text})
             case "CallerSaid" if not text.strip():
                 yield replace(entry, data={**entry.data, "text": NO_TRANSCRIPT})
             case "SpeechStarted" if item_id not in written:
@@ -267,12 +278,6 @@ def _readable(journal: Sequence[JournalEntry]) -> Iterator[JournalEntry]:
                 yield replace(entry, kind="CallerSaid", data={"item_id": item_id, "text": NO_TRANSCRIPT})
             case _:
                 yield entry
-
-
-def _heard(barge_in: Mapping[str, JsonValue]) -> str:
-    heard, received = barge_in.get("heard_ms"), barge_in.get("received_ms")
-    whole = f" of {received / 1000:.1f}" if isinstance(received, int | float) else ""
-    return f"{heard / 1000:.1f}{whole} s" if isinstance(heard, int | float) else "in part"
 
 
 def _lines_table(lines: Sequence[Line]) -> Table:

@@ -106,7 +106,9 @@ def test_a_call_is_shown_as_rows_for_a_reader(place: Path, capsys: pytest.Captur
     tokens: dict[str, JsonValue] = {"audio_in": 1200, "audio_in_cached": 200, "audio_out": 900, "text_in": 30}
     parts: dict[str, JsonValue] = {"audio_in": "0.0320", "audio_out": "0.0576", "image_in": "0", "text_in": "?"}
     usage: dict[str, JsonValue] = {"usage": tokens, "parts": parts, "priced_as": "gpt-x", "as_of": "2026-01-01"}
+    usage |= {"dropped_answers": 2, "dropped_output_tokens": 120, "dropped_cost_usd": "0.00772"}
     latency: dict[str, JsonValue] = {"turns_ms": [700, 900], "barge_ins": 1, "p50_ms": 700, "p95_ms": 900}
+    latency |= {"false_barge_ins": 3}
     entries: list[tuple[str, dict[str, JsonValue]]] = [
         ("SpeechStarted", {"item_id": "c1"}),
         ("SpeechStopped", {"item_id": "c1"}),
@@ -134,7 +136,8 @@ def test_a_call_is_shown_as_rows_for_a_reader(place: Path, capsys: pytest.Captur
         r"tokens +audio 1200 in \(200 cached\), 900 out; text 30 in",
         r"cost parts +audio in \$0\.0320, audio out \$0\.0576; prices of gpt-x, 2026-01-01",
         r"latency +p50 700 ms, p95 900 ms; each 700, 900",
-        r"barge-ins +1",
+        r"barge-ins +1; 3 that proved to be none",
+        r"dropped answers +2 \(120 output tokens, \$0\.0077\)",
         r"agent +said +It is a long story\. \[heard 2\.2 of 13\.3 s\]",
         r"caller +said +Stop\.",
     ):

@@ -5,34 +5,52 @@ and never raises; audio is only counted, and decoded only for a recording.
 """
 
 import binascii
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Protocol, Unpack
+from typing import Literal, Protocol, Unpack
 
 from gateway.core.audio import BYTES_PER_MS, payload_ms
-from gateway.core.commands import AppendAudio, Command, CreateResponse, Heard, PlayAudio, Record
+from gateway.core.commands import (
+    AppendAudio,
+    Command,
+    CreateResponse,
+    Heard,
+    KeepSecret,
+    PlayAudio,
+    Record,
+    StartTransfer,
+)
 from gateway.core.events import (
     AudioDelta,
     CallerAudio,
     CallerSaid,
     Event,
+    OperatorAsked,
     ResponseDone,
+    SecretKept,
     SpeechStarted,
     SpeechStopped,
     Spent,
     StreamStarted,
     Tick,
+    VoiceStarted,
+    VoiceStopped,
 )
 from gateway.errors import RemoteProtocolError
-from gateway.records.cost import Cost, Transcription, Usage, cost
+from gateway.records.bill import Bill, Dropped, Pricing
+from gateway.records.cost import Cost, Usage
 from gateway.records.journal import Journal
 from gateway.records.latency import percentile
 from gateway.records.recording import Recording
 from gateway.store.rows import CallChanges, CallEnd, JournalEntry, JsonValue
 
 __all__ = ["CallBook", "CallLog", "Pricing", "Summary"]
+
+MOST_TOKENS = 64
+"""Tokens of secrets that are looked for in what is written; nobody keys in more during one call."""
+HIDDEN = "[token]"
 
 
 class CallLog(Protocol):
@@ -45,15 +63,6 @@ class CallLog(Protocol):
     def call_ended(self, end: CallEnd) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Pricing:
-    """How the usage of a call is priced."""
-
-    model: str
-    price_as: str | None = None
-    transcription_model: str = ""
-
-
 @dataclass(slots=True)
 class Summary:
     """The figures of a finished call."""
@@ -64,6 +73,11 @@ class Summary:
     turns_ms: list[int] = field(default_factory=list)
     """Voice-to-voice latency per turn: end of caller speech to the first audio sent to the carrier."""
     barge_ins: int = 0
+    """Interruptions; each cut what was being said."""
+    false_barge_ins: int = 0
+    """Sounds of the caller that only paused the agent."""
+    dropped: Dropped = field(default_factory=Dropped)
+    """Early answers that nobody heard."""
     recoveries: int = 0
     usage: Usage = field(default_factory=Usage)
     cost_usd: Decimal | None = None
@@ -85,16 +99,16 @@ class CallBook:
     ) -> None:
         self._call_id = call_id
         self._log = log
-        self._pricing = pricing
         self._started_s = started_s
         self._open_recording = open_recording
         self._on_end = on_end
         self._journal = Journal(call_id, log, started_s)
         self._recording: Recording | None = None
-        self._usages: list[Usage] = []
-        self._turns = _Turns(pricing.transcription_model)
+        self._bill = Bill(pricing)
         self._summary = Summary()
-        self._unpriced = False
+        self._interrupted_s = -1.0
+        self._tokens: list[str] = []
+        """What stands for secrets; whoever reads a journal must not be able to redeem it."""
 
     def event(self, event: Event, now: float) -> None:
         match event:
@@ -111,43 +125,51 @@ class CallBook:
             case StreamStarted():
                 self._stream_started(now)
             case SpeechStarted(item_id, start_ms):
-                self._turns.began(item_id, start_ms)
+                self._bill.turn_began(item_id, start_ms)
             case SpeechStopped(item_id, end_ms):
-                self._turns.ended(item_id, end_ms)
+                self._bill.turn_ended(item_id, end_ms)
             case ResponseDone(usage=usage) | CallerSaid(usage=usage) if usage is not None:
                 self._count(event, usage, now)
-        self._journal.add("<", type(event).__name__, asdict(event), now)
+            case SecretKept(token=token) if token:
+                self._tokens = [*self._tokens, token][-MOST_TOKENS:]
+        self._write("<", type(event).__name__, self._told(event), now)
 
     def command(self, command: Command, now: float) -> None:
         match command:
             case AppendAudio(payload):
                 self._journal.count_audio("AppendAudio", payload_ms(payload), now)
             case PlayAudio(item_id, _, ms):
-                self._journal.add(">", "PlayAudio", {"item_id": item_id, "ms": round(ms, 3)}, now)
+                self._write(">", "PlayAudio", {"item_id": item_id, "ms": round(ms, 3)}, now)
             case Heard(item_id, payload, begins_s, ms):
                 self._heard(payload, begins_s, ms)
-                at_s = round(begins_s - self._started_s, 4)
-                self._journal.add(">", "Heard", {"item_id": item_id, "begins_s": at_s, "ms": round(ms, 3)}, now)
+                at_s = self._since_offer(begins_s)
+                self._write(">", "Heard", {"item_id": item_id, "begins_s": at_s, "ms": round(ms, 3)}, now)
             case Record(kind, data):
-                self._note(kind, data)
-                self._journal.add("=", kind, data, now)
+                self._note(kind, data, now)
+                self._write("=", kind, data, now)
             case CreateResponse(wish_id, instructions):
-                self._journal.add(">", "CreateResponse", {"wish_id": wish_id, "own": instructions is not None}, now)
+                self._write(">", "CreateResponse", {"wish_id": wish_id, "own": instructions is not None}, now)
+            case KeepSecret(secret_id):
+                self._write(">", "KeepSecret", {"secret_id": secret_id}, now)
+            case StartTransfer():
+                shown = {name: value for name, value in asdict(command).items() if name != "number"}
+                self._write(">", "StartTransfer", shown, now)
             case _:
-                self._journal.add(">", type(command).__name__, asdict(command), now)
+                self._write(">", type(command).__name__, asdict(command), now)
 
     def spent(self) -> Spent | None:
         """Return the cost so far once after each change; None when it is unchanged or has no price."""
-        if not self._unpriced:
+        if not self._bill.changed:
             return None
-        self._unpriced = False
-        total = self._price().total_usd
+        self._bill.changed = False
+        total = self._bill.price().total_usd
         return Spent(float(total)) if total is not None else None
 
     def end(self, reason: str, now: float) -> None:
         """Write the end record. Call once."""
-        priced = self._price()
+        priced = self._bill.price()
         summary = self._summary
+        summary.dropped = self._bill.price_of_dropped()
         summary.reason = reason
         summary.duration_s = now - self._started_s
         summary.usage, summary.cost, summary.cost_usd = priced.usage, priced, priced.total_usd
@@ -162,7 +184,7 @@ class CallBook:
                 reason,
                 round(summary.duration_s * 1000),
                 end_detail=summary.detail,
-                usage=priced.to_json(),
+                usage={**priced.to_json(), **summary.dropped.to_json()},
                 cost_usd=priced.total_usd,
                 latency=_latency(summary),
                 recording_path=str(recording.path) if recording is not None and recording.written else None,
@@ -180,12 +202,18 @@ class CallBook:
         if self._recording is not None:
             self._recording.agent(begins_s, binascii.a2b_base64(payload)[: round(ms * BYTES_PER_MS)])
 
-    def _note(self, kind: str, data: object) -> None:
+    def _note(self, kind: str, data: object, now: float) -> None:
         match kind, data:
             case "turn_latency", {"ms": int(ms)}:
                 self._summary.turns_ms.append(ms)
             case "barge_in", _:
-                self._summary.barge_ins += 1
+                # One interruption may cut several items; they are told in one step.
+                self._summary.barge_ins += now != self._interrupted_s
+                self._interrupted_s = now
+            case "resumed", _:
+                self._summary.false_barge_ins += 1
+            case "early_dropped", {"response_id": str(response_id)}:
+                self._bill.dropped(response_id)
             case "recover", _:
                 self._summary.recoveries += 1
             case "end", {"detail": str(detail)}:
@@ -194,46 +222,55 @@ class CallBook:
     def _count(self, event: ResponseDone | CallerSaid, usage: object, now: float) -> None:
         try:
             if isinstance(event, ResponseDone):
-                self._usages.append(Usage.from_api(usage))
+                self._bill.responded(event.response_id, usage)
             else:
-                self._turns.transcribed(event.item_id, usage)
-            self._unpriced = True
+                self._bill.transcribed(event.item_id, usage)
         except RemoteProtocolError as broken:
-            self._journal.add("=", "usage_refused", {"why": str(broken)}, now)
+            self._write("=", "usage_refused", {"why": str(broken)}, now)
 
-    def _price(self) -> Cost:
-        pricing = self._pricing
-        return cost(pricing.model, self._usages, transcription=self._turns.done, price_as=pricing.price_as)
+    def _told(self, event: Event) -> Mapping[str, JsonValue]:
+        """Return an event as the journal keeps it."""
+        match event:
+            case SecretKept(secret_id, token):
+                return {"secret_id": secret_id, "kept": bool(token)}
+            case VoiceStarted(at_s):
+                return {"at_s": self._since_offer(at_s)}
+            case VoiceStopped(ended_s):
+                return {"ended_s": self._since_offer(ended_s)}
+            case OperatorAsked(command_id, who, action):
+                return {"command_id": command_id, "who": who, "action": type(action).__name__, **asdict(action)}
+            case _:
+                return asdict(event)
+
+    def _since_offer(self, at_s: float) -> float:
+        return round(at_s - self._started_s, 4)
+
+    def _write(self, direction: Literal["<", ">", "="], kind: str, data: Mapping[str, JsonValue], now: float) -> None:
+        if self._tokens:
+            data = {name: _without(value, self._tokens) for name, value in data.items()}
+        self._journal.add(direction, kind, data, now)
 
 
-class _Turns:
-    """The caller's turns as they are billed by the transcription model."""
-
-    KEPT = 64
-    """Turns whose transcript may still come."""
-
-    def __init__(self, model: str) -> None:
-        self.done: list[Transcription] = []
-        self._model = model
-        self._ms: dict[str, tuple[int, int]] = {}
-
-    def began(self, item_id: str, start_ms: int) -> None:
-        self._ms[item_id] = (start_ms, start_ms)
-        while len(self._ms) > self.KEPT:
-            del self._ms[next(iter(self._ms))]
-
-    def ended(self, item_id: str, end_ms: int) -> None:
-        start_ms, _ = self._ms.get(item_id, (end_ms, end_ms))
-        self._ms[item_id] = (start_ms, end_ms)
-
-    def transcribed(self, item_id: str, usage: object) -> None:
-        """Take a transcription's usage. Counted in tokens it has no listed price; the length of the turn has one."""
-        start_ms, end_ms = self._ms.pop(item_id, (0, 0))
-        seconds = Decimal(max(0, end_ms - start_ms)) / 1000
-        self.done.append(Transcription.from_api(self._model, usage) or Transcription(self._model, seconds))
+def _without(value: JsonValue, tokens: Sequence[str]) -> JsonValue:
+    """Return a value with every token in it made unusable: a model hands them to functions, or says them."""
+    match value:
+        case str():
+            for token in tokens:
+                value = value.replace(token, HIDDEN)
+            return value
+        case Mapping():
+            return {name: _without(part, tokens) for name, part in value.items()}
+        case Sequence():
+            return [_without(part, tokens) for part in value]
+        case _:
+            return value
 
 
 def _latency(summary: Summary) -> dict[str, JsonValue]:
     turns = summary.turns_ms
-    figures: dict[str, JsonValue] = {"turns_ms": list(turns), "barge_ins": summary.barge_ins}
+    figures: dict[str, JsonValue] = {
+        "turns_ms": list(turns),
+        "barge_ins": summary.barge_ins,
+        "false_barge_ins": summary.false_barge_ins,
+    }
     return figures | {"p50_ms": percentile(turns, 50), "p95_ms": percentile(turns, 95)}

@@ -1,81 +1,60 @@
 """A call retold from its journal: who said or did what, when.
 
 A transcript comes late and in any order, so a caller's line stands where the speech began and an agent's line where
-the caller began to hear it. Kinds and fields that are missing or strange are passed over: a journal of another version,
-or one with dropped rows, is still told as far as it goes. Texts are made safe for a terminal.
+the caller began to hear it, and says what of it was heard (`words.py`). Kinds and fields that are missing or strange
+are passed over: a journal of another version, or one with dropped rows, is still told as far as it goes. Texts are
+made safe for a terminal.
 """
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal, TypeAlias
 
-from gateway.store import JournalEntry, JsonValue, StoredCall
+from gateway.records.story import Interruption, Latency, Line, Timeline, ToolWait, Who, clean, number, text
+from gateway.records.words import Words
+from gateway.store import JournalEntry, StoredCall
 
 __all__ = ["Interruption", "Latency", "Line", "Timeline", "ToolWait", "Who", "tell"]
 
-Who: TypeAlias = Literal["caller", "agent", "tool", "model", "gateway"]
-TEXT_LIMIT = 2_000
-
-
-@dataclass(slots=True, frozen=True)
-class Line:
-    """One line of the story; times are seconds since the call was offered."""
-
-    at_s: float
-    who: Who
-    kind: str
-    """A word for the reader and for filters: said, speech_started, barge_in, tool_call, tool_result, error …"""
-    what: str
-    ms: int | None = None
-    """A duration or latency that belongs to it."""
-
-
-@dataclass(slots=True, frozen=True)
-class ToolWait:
-    """The time from a tool's call to its result."""
-
-    name: str
-    begin_s: float
-    end_s: float | None
-    ok: bool | None
-    """None, like `end_s`, when no result came."""
-
-
-@dataclass(slots=True, frozen=True)
-class Interruption:
-    """A barge-in, and how much of the agent's item had been heard by then."""
-
-    at_s: float
-    heard_ms: int | None
-
-
-@dataclass(slots=True, frozen=True)
-class Latency:
-    """A turn's latency as the call itself measured it, at the agent's first audio."""
-
-    at_s: float
-    ms: int
-
-
-@dataclass(slots=True, frozen=True)
-class Timeline:
-    """The whole call."""
-
-    call_id: str
-    lines: tuple[Line, ...]
-    tools: tuple[ToolWait, ...]
-    barge_ins: tuple[Interruption, ...]
-    latencies: tuple[Latency, ...]
-    recorded_from_s: float
-    """When the media stream began, which is where its recording begins."""
+HIDDEN_DIGIT = "•"
+"""Stands in the journal for a key of a secret entry."""
+RESUMED: Mapping[str, str] = MappingProxyType(
+    {
+        "short": "it was only a short sound",
+        "no_words": "there were no words in it",
+        "echo": "it was our own echo",
+        "backchannel": "the caller only showed that they listen",
+    }
+)
+TRANSFER: Mapping[str, str] = MappingProxyType(
+    {
+        "asked": "is asked for",
+        "ringing": "rings",
+        "answered": "is answered",
+        "accepted": "is accepted",
+        "busy": "fails: busy",
+        "no_answer": "fails: no answer",
+        "rejected": "fails: rejected",
+        "failed": "fails",
+    }
+)
+DIGITS: Mapping[str, str] = MappingProxyType(
+    {"done": "complete", "again": "incomplete, asked again", "failed": "no complete entry"}
+)
+MUTED: Mapping[tuple[bool, bool], str] = MappingProxyType(
+    {
+        (True, True): "the agent does not hear the caller, nor the caller the agent",
+        (True, False): "the agent does not hear the caller",
+        (False, True): "the caller does not hear the agent",
+        (False, False): "both hear each other",
+    }
+)
 
 
 def tell(call: StoredCall | None, journal: Iterable[JournalEntry]) -> Timeline:
     """Tell a call; `call` adds the end when the journal lacks it."""
     entries = list(journal)
-    told = _Told(entries)
+    told = _Told(Words(entries))
     for entry in entries:
         tell_kind = _KINDS.get(entry.kind)
         if tell_kind is not None:
@@ -93,29 +72,17 @@ def tell(call: StoredCall | None, journal: Iterable[JournalEntry]) -> Timeline:
 
 @dataclass(slots=True)
 class _Told:
-    entries: list[JournalEntry]
+    words: Words
     lines: list[Line] = field(default_factory=list)
     tools: list[ToolWait] = field(default_factory=list)
     barge_ins: list[Interruption] = field(default_factory=list)
     latencies: list[Latency] = field(default_factory=list)
     recorded_from_s: float = 0.0
-    spoken_from: dict[str, float] = field(default_factory=dict)
-    """By item: when its first sound was spoken or heard."""
     waiting: dict[str, tuple[str, float]] = field(default_factory=dict)
     """By tool call: its name and time."""
     sessions: int = 0
     hung_up: bool = False
     ended: bool = False
-
-    def __post_init__(self) -> None:
-        for entry in self.entries:
-            begins_s = entry.at_s
-            if entry.kind == "Heard":
-                heard_s = _number(entry.data, "begins_s")
-                begins_s = entry.at_s if heard_s is None else heard_s
-            elif entry.kind != "SpeechStarted":
-                continue
-            self.spoken_from.setdefault(_text(entry.data, "item_id"), begins_s)
 
     def line(self, at_s: float, who: Who, kind: str, what: str, ms: int | None = None) -> None:
         self.lines.append(Line(at_s, who, kind, what, ms))
@@ -125,8 +92,8 @@ class _Told:
             self.tools.append(ToolWait(name, begin_s, None, None))
         if call is not None and call.end_reason is not None and not self.ended:
             at_s = last_s if call.duration_ms is None else call.duration_ms / 1000
-            detail = f": {_clean(call.end_detail)}" if call.end_detail else ""
-            self.line(at_s, "gateway", "end", f"{_clean(call.end_reason)}{detail}")
+            detail = f": {clean(call.end_detail)}" if call.end_detail else ""
+            self.line(at_s, "gateway", "end", f"{clean(call.end_reason)}{detail}")
 
 
 def _stream_started(told: _Told, entry: JournalEntry) -> None:
@@ -141,40 +108,123 @@ def _speech(told: _Told, entry: JournalEntry) -> None:
         told.line(entry.at_s, "caller", "speech_stopped", "stops")
 
 
-def _said(told: _Told, entry: JournalEntry) -> None:
-    who: Who = "caller" if entry.kind == "CallerSaid" else "agent"
-    at_s = told.spoken_from.get(_text(entry.data, "item_id"), entry.at_s)
-    told.line(at_s, who, "said", _text(entry.data, "text"))
+def _caller_said(told: _Told, entry: JournalEntry) -> None:
+    told.line(told.words.begin_s(entry), "caller", "said", text(entry.data, "text"))
+
+
+def _agent_said(told: _Told, entry: JournalEntry) -> None:
+    at_s, heard = told.words.begin_s(entry), told.words.heard(entry)
+    if heard is None:
+        told.line(at_s, "agent", "unheard", f"[nothing of it was heard] {text(entry.data, 'text')}")
+    else:
+        told.line(at_s, "agent", "said", heard)
 
 
 def _dtmf(told: _Told, entry: JournalEntry) -> None:
-    told.line(entry.at_s, "caller", "dtmf", f"presses {_text(entry.data, 'digit')}")
+    digit = text(entry.data, "digit")
+    if digit != HIDDEN_DIGIT:  # of a secret entry, how many there were is told at its end
+        told.line(entry.at_s, "caller", "dtmf", f"presses {digit}")
+
+
+def _digits(told: _Told, entry: JournalEntry) -> None:
+    secret = ", kept secret" if entry.data.get("secure") else ""
+    status = text(entry.data, "status")
+    count = text(entry.data, "count")
+    digits = f"{count} digit{'' if count == '1' else 's'}{secret}"
+    told.line(entry.at_s, "caller", "digits", f"keys in {digits}: {DIGITS.get(status, status)}")
 
 
 def _barge_in(told: _Told, entry: JournalEntry) -> None:
-    heard = _number(entry.data, "heard_ms")
+    if told.barge_ins and told.barge_ins[-1].at_s == entry.at_s:
+        return  # one interruption may cut several items; the first was the one that played
+    heard = number(entry.data, "heard_ms")
     heard_ms = None if heard is None else round(heard)
     told.barge_ins.append(Interruption(entry.at_s, heard_ms))
     told.line(entry.at_s, "caller", "barge_in", "interrupts the agent", heard_ms)
 
 
+def _cut_short(told: _Told, entry: JournalEntry) -> None:
+    told.line(entry.at_s, "model", "cut_short", "cuts off words that must be heard; they are said again")
+
+
+def _held(told: _Told, entry: JournalEntry) -> None:
+    told.line(entry.at_s, "agent", "held", "pauses: the caller makes a sound")
+
+
+def _resumed(told: _Told, entry: JournalEntry) -> None:
+    after, why = number(entry.data, "after_ms"), text(entry.data, "why")
+    what = f"goes on: {RESUMED.get(why, why)}"
+    told.line(entry.at_s, "agent", "resumed", what, None if after is None else round(after))
+
+
+def _early_dropped(told: _Told, entry: JournalEntry) -> None:
+    calls = number(entry.data, "calls") or 0
+    tools = f", with {calls:.0f} function calls that did not run" if calls else ""
+    told.line(entry.at_s, "gateway", "early_dropped", f"drops the early answer: the caller goes on{tools}")
+
+
+def _early_released(told: _Told, entry: JournalEntry) -> None:
+    held = number(entry.data, "held_ms")
+    what = "lets the early answer out: the caller has finished"
+    told.line(entry.at_s, "gateway", "early_released", what, None if held is None else round(held))
+
+
+def _operator(told: _Told, entry: JournalEntry) -> None:
+    who, action, outcome = (text(entry.data, name) for name in ("who", "action", "outcome"))
+    told.line(entry.at_s, "gateway", "operator", f"{who or 'an operator'} asks for {action}: {outcome}")
+
+
+def _transfer(told: _Told, entry: JournalEntry) -> None:
+    target, state, detail = (text(entry.data, name) for name in ("target", "state", "detail"))
+    what = f"transfer to {target} {TRANSFER.get(state, state)}{' (' if detail else ''}{detail}{')' if detail else ''}"
+    told.line(entry.at_s, "gateway", "transfer", what)
+
+
+def _idle(told: _Told, entry: JournalEntry) -> None:
+    prompt = number(entry.data, "prompt") or 0
+    what = f"the caller gives no sign: prompt {prompt:.0f}" if prompt > 0 else "the caller gives no sign: goodbye"
+    told.line(entry.at_s, "gateway", "idle", what)
+
+
+def _muted(told: _Told, entry: JournalEntry) -> None:
+    if "item_id" in entry.data:
+        return  # an item that a mute has cut: its line says what of it was heard
+    sides = (bool(entry.data.get("caller")), bool(entry.data.get("agent")))
+    told.line(entry.at_s, "gateway", "muted", MUTED[sides])
+
+
+def _turns(told: _Told, entry: JournalEntry) -> None:
+    turns = entry.data.get("turns")
+    mode = text(turns, "mode") if isinstance(turns, Mapping) else ""
+    told.line(entry.at_s, "gateway", "turns", f"takes turns by {mode}")
+
+
+def _send_digits(told: _Told, entry: JournalEntry) -> None:
+    told.line(entry.at_s, "gateway", "send_digits", f"presses {text(entry.data, 'digits')}")
+
+
+def _secret_kept(told: _Told, entry: JournalEntry) -> None:
+    kept = entry.data.get("kept") is True
+    told.line(entry.at_s, "gateway", "secret", "keeps the digits in the vault" if kept else "cannot keep the digits")
+
+
 def _turn_latency(told: _Told, entry: JournalEntry) -> None:
-    ms = _number(entry.data, "ms")
+    ms = number(entry.data, "ms")
     if ms is not None:
         told.latencies.append(Latency(entry.at_s, round(ms)))
         told.line(entry.at_s, "agent", "answers", "first audio after the caller", round(ms))
 
 
 def _invoke_tool(told: _Told, entry: JournalEntry) -> None:
-    name = _text(entry.data, "name") or "?"
-    told.waiting[_text(entry.data, "tool_call_id")] = (name, entry.at_s)
-    told.line(entry.at_s, "tool", "tool_call", f"{name} {_text(entry.data, 'arguments')}".rstrip())
+    name = text(entry.data, "name") or "?"
+    told.waiting[text(entry.data, "tool_call_id")] = (name, entry.at_s)
+    told.line(entry.at_s, "tool", "tool_call", f"{name} {text(entry.data, 'arguments')}".rstrip())
 
 
 def _tool_result(told: _Told, entry: JournalEntry) -> None:
-    asked = told.waiting.pop(_text(entry.data, "tool_call_id"), None)
+    asked = told.waiting.pop(text(entry.data, "tool_call_id"), None)
     ok = entry.data.get("ok") is True
-    answer = _text(entry.data, "output") or _text(entry.data, "detail")
+    answer = text(entry.data, "output") or text(entry.data, "detail")
     if asked is None:
         told.line(entry.at_s, "tool", "tool_result", f"an answer that nobody waits for {answer}".rstrip())
         return
@@ -187,14 +237,14 @@ def _tool_result(told: _Told, entry: JournalEntry) -> None:
 
 
 def _response_done(told: _Told, entry: JournalEntry) -> None:
-    status = _text(entry.data, "status")
+    status = text(entry.data, "status")
     if status in ("failed", "incomplete"):
-        why = _text(entry.data, "reason")
+        why = text(entry.data, "reason")
         told.line(entry.at_s, "model", "error", f"response {status} {why}".rstrip())
 
 
 def _trouble(told: _Told, entry: JournalEntry) -> None:
-    parts = [_text(entry.data, name) for name in ("code", "message", "reason")]
+    parts = [text(entry.data, name) for name in ("code", "message", "reason")]
     kind = "closed" if entry.kind == "ModelClosed" else "error"
     told.line(entry.at_s, "model", kind, " ".join(part for part in parts if part) or "no reason given")
 
@@ -206,26 +256,26 @@ def _open_model(told: _Told, entry: JournalEntry) -> None:
 
 
 def _note(told: _Told, entry: JournalEntry) -> None:
-    words = [f"{_clean(name)} {_clean(str(value))}" for name, value in entry.data.items() if value not in ("", None)]
+    words = [f"{clean(name)} {clean(str(value))}" for name, value in entry.data.items() if value not in ("", None)]
     told.line(entry.at_s, "gateway", entry.kind, ", ".join(words))
 
 
 def _leg_ended(told: _Told, entry: JournalEntry) -> None:
     if told.hung_up:
         return  # the stream that we closed ourselves closes: no news
-    detail = _text(entry.data, "detail")
-    told.line(entry.at_s, "caller", "leg_ended", f"{_text(entry.data, 'reason')} {detail}".rstrip())
+    detail = text(entry.data, "detail")
+    told.line(entry.at_s, "caller", "leg_ended", f"{text(entry.data, 'reason')} {detail}".rstrip())
 
 
 def _hang_up(told: _Told, entry: JournalEntry) -> None:
     told.hung_up = True
-    told.line(entry.at_s, "gateway", "hang_up", _text(entry.data, "reason"))
+    told.line(entry.at_s, "gateway", "hang_up", text(entry.data, "reason"))
 
 
 def _end(told: _Told, entry: JournalEntry) -> None:
     told.ended = True
-    detail = _text(entry.data, "detail")
-    told.line(entry.at_s, "gateway", "end", f"{_text(entry.data, 'reason')}{': ' if detail else ''}{detail}")
+    detail = text(entry.data, "detail")
+    told.line(entry.at_s, "gateway", "end", f"{text(entry.data, 'reason')}{': ' if detail else ''}{detail}")
 
 
 _KINDS: Mapping[str, Callable[[_Told, JournalEntry], None]] = MappingProxyType(
@@ -233,10 +283,23 @@ _KINDS: Mapping[str, Callable[[_Told, JournalEntry], None]] = MappingProxyType(
         "StreamStarted": _stream_started,
         "SpeechStarted": _speech,
         "SpeechStopped": _speech,
-        "CallerSaid": _said,
-        "AgentSaid": _said,
+        "CallerSaid": _caller_said,
+        "AgentSaid": _agent_said,
         "Dtmf": _dtmf,
+        "digits": _digits,
+        "SecretKept": _secret_kept,
+        "SendDigits": _send_digits,
         "barge_in": _barge_in,
+        "cut_short": _cut_short,
+        "held": _held,
+        "resumed": _resumed,
+        "early_dropped": _early_dropped,
+        "early_released": _early_released,
+        "operator": _operator,
+        "transfer": _transfer,
+        "idle": _idle,
+        "muted": _muted,
+        "ConfigureTurns": _turns,
         "turn_latency": _turn_latency,
         "InvokeTool": _invoke_tool,
         "ToolResult": _tool_result,
@@ -256,20 +319,3 @@ _KINDS: Mapping[str, Callable[[_Told, JournalEntry], None]] = MappingProxyType(
         "end": _end,
     }
 )
-
-
-def _number(data: Mapping[str, JsonValue], name: str) -> float | None:
-    value = data.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return float(value)
-
-
-def _text(data: Mapping[str, JsonValue], name: str) -> str:
-    value = data.get(name)
-    return "" if value is None else _clean(str(value))
-
-
-def _clean(text: str) -> str:
-    """Return `text` on one line, bounded, without control characters: a transcript must not steer a terminal."""
-    return "".join(letter if letter.isprintable() else " " for letter in text[:TEXT_LIMIT])

@@ -1,11 +1,16 @@
 """What is written about one call."""
 
+import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
+
 from gateway.core import commands as cmd
 from gateway.core import events as ev
+from gateway.core.operator import MuteCaller
+from gateway.core.plan import TransferMode, TurnMode, TurnTaking
 from gateway.records.book import CallBook, Pricing, Summary
 from gateway.records.recording import Recording
 from gateway.store import CallRow, StoredCall
@@ -84,10 +89,94 @@ def test_latencies_and_barge_ins_are_summed_up() -> None:
     written = Written()
     for ms in (900, 700, 800):
         written.book.command(cmd.Record("turn_latency", {"item_id": "a", "ms": ms}), 101.0)
-    written.book.command(cmd.Record("barge_in", {"item_id": "a", "heard_ms": 5, "received_ms": 9}), 102.0)
+    for item_id in ("a", "b"):  # one interruption, two items
+        written.book.command(cmd.Record("barge_in", {"item_id": item_id, "heard_ms": 5, "received_ms": 9}), 102.0)
+    written.book.command(cmd.Record("barge_in", {"item_id": "c", "heard_ms": 5, "received_ms": 9}), 103.0)
+    written.book.command(cmd.Record("resumed", {"why": "short", "after_ms": 400}), 104.0)
     written.book.end("caller_hangup", 110.0)
-    assert written.record.latency == {"turns_ms": [900, 700, 800], "barge_ins": 1, "p50_ms": 800, "p95_ms": 900}
+    assert written.record.latency == {
+        "turns_ms": [900, 700, 800],
+        "barge_ins": 2,
+        "false_barge_ins": 1,
+        "p50_ms": 800,
+        "p95_ms": 900,
+    }
     assert written.ended[0].duration_s == 10.0
+
+
+DROP = cmd.Record("early_dropped", {"response_id": "r1", "calls": 0})
+
+
+def usage_of(written: Written) -> dict[str, object]:
+    written.book.end("caller_hangup", 110.0)
+    assert written.record.usage is not None
+    return {name: value for name, value in written.record.usage.items() if name.startswith("dropped")}
+
+
+@pytest.mark.parametrize("drop_first", [False, True])
+def test_what_a_dropped_answer_cost_is_counted_in_either_order(drop_first: bool) -> None:
+    written = Written()
+    if drop_first:
+        written.book.command(DROP, 100.5)
+    written.book.event(ev.ResponseDone("r1", "cancelled", "turn_detected", (), USAGE), 101.0)
+    written.book.event(ev.ResponseDone("r2", "completed", "", (), USAGE), 102.0)
+    if not drop_first:
+        written.book.command(DROP, 103.0)
+    dropped = {"dropped_answers": 1, "dropped_output_tokens": 100, "dropped_cost_usd": "0.00672"}
+    assert usage_of(written) == dropped
+    assert written.record.cost_usd == Decimal("0.01344")
+    assert written.ended[0].dropped.cost_usd == Decimal("0.00672")
+
+
+def test_a_dropped_answer_of_a_model_without_a_price_counts_its_tokens() -> None:
+    written = Written(Pricing("my-own-model"))
+    written.book.event(ev.ResponseDone("r1", "cancelled", "turn_detected", (), USAGE), 101.0)
+    written.book.command(DROP, 103.0)
+    assert usage_of(written) == {"dropped_answers": 1, "dropped_output_tokens": 100}
+
+
+def test_a_dropped_answer_whose_usage_never_comes_is_counted() -> None:
+    written = Written()
+    written.book.command(DROP, 103.0)
+    assert usage_of(written) == {"dropped_answers": 1, "dropped_output_tokens": 0, "dropped_cost_usd": "0.00"}
+
+
+CARD, TOKEN, HUMAN = "4242424242424242", "vault_7Jx0Q2", "+14155550100"
+
+
+def test_neither_digits_nor_tokens_nor_numbers_are_in_the_journal() -> None:
+    written = Written()
+    book = written.book
+    book.event(ev.Dtmf("•"), 101.0)
+    book.command(cmd.KeepSecret("s1", CARD), 101.0)
+    book.event(ev.SecretKept("s1", TOKEN), 101.1)
+    book.command(cmd.SubmitToolOutput("t1", f'{{"token": "{TOKEN}", "length": 16}}'), 101.2)
+    call = ev.FunctionCall("t2", "pay", f'{{"card": "{TOKEN}"}}')
+    book.event(ev.ResponseDone("r1", "completed", "", (call,), USAGE), 102.0)
+    book.command(cmd.InvokeTool("t2", "pay", f'{{"card": "{TOKEN}"}}', 8.0), 102.1)
+    book.event(ev.AgentSaid("r1", "a1", f"Your token is {TOKEN}."), 102.2)
+    brief = "A caller."
+    book.command(cmd.StartTransfer("x1", "billing", HUMAN, TransferMode.WARM, brief, "1", 25.0), 103.0)
+    book.command(cmd.ConfigureTurns(TurnTaking(TurnMode.MANUAL, key="#"), True, True), 103.1)
+    book.end("transferred", 110.0)
+    entries = written.store.journals["call_1"]
+    assert not any(secret in repr(entries) for secret in (CARD, TOKEN, HUMAN))
+    told = {entry.kind: entry.data for entry in entries}
+    assert told["KeepSecret"] == {"secret_id": "s1"}
+    assert told["SecretKept"] == {"secret_id": "s1", "kept": True}
+    assert told["InvokeTool"]["arguments"] == '{"card": "[token]"}'
+    assert (told["StartTransfer"]["target"], told["StartTransfer"]["brief"]) == ("billing", brief)
+    assert json.loads(json.dumps(told["ConfigureTurns"]))["turns"]["mode"] == "manual"
+
+
+def test_the_journal_counts_from_the_offer_and_names_what_an_operator_asked() -> None:
+    written = Written()
+    written.book.event(ev.VoiceStarted(101.25), 101.5)
+    written.book.event(ev.VoiceStopped(102.25), 102.5)
+    written.book.event(ev.OperatorAsked("c1", "desk", MuteCaller()), 103.0)
+    voice, silence, asked = written.store.journals["call_1"]
+    assert (voice.data, silence.data) == ({"at_s": 1.25}, {"ended_s": 2.25})
+    assert asked.data == {"command_id": "c1", "who": "desk", "action": "MuteCaller"}
 
 
 def test_a_recording_is_in_the_record_only_where_there_is_one(tmp_path: Path) -> None:

@@ -56,7 +56,8 @@ ORDER = journal(
     (4.6, "<", "ToolResult", {"tool_call_id": "t1", "ok": True, "output": '{"status": "shipped"}'}),
     (5.1, "=", "turn_latency", {"item_id": "a2", "ms": 1100}),
     (5.2, "<", "AgentSaid", {"item_id": "a2", "text": "It has shipped and …"}),
-    (6.0, "=", "barge_in", {"item_id": "a2", "heard_ms": 880}),
+    (6.0, "=", "barge_in", {"item_id": "a2", "heard_ms": 880, "received_ms": 1700}),
+    (6.0, "=", "heard_text", {"item_id": "a2", "text": "It has", "heard_ms": 880, "received_ms": 1700, "estimate": 1}),
     (6.1, ">", "Heard", {"item_id": "a2", "begins_s": 5.1, "ms": 880}),
     (7.0, "<", "ModelClosed", {"code": "1006", "reason": "lost", "permanent": False}),
     (7.0, ">", "OpenModel", {}),
@@ -77,7 +78,7 @@ def test_a_call_is_told_in_the_order_in_which_it_was_heard() -> None:
         (4.1, "tool", 'get_order {"id": 427}'),
         (4.6, "tool", 'get_order answers {"status": "shipped"}'),
         (5.1, "agent", "first audio after the caller"),
-        (5.1, "agent", "It has shipped and …"),
+        (5.1, "agent", "It has … [cut here, estimate]"),
         (6.0, "caller", "interrupts the agent"),
         (7.0, "model", "1006 lost"),
         (7.0, "gateway", "opens another model session"),
@@ -107,13 +108,136 @@ def test_the_end_record_stands_in_for_a_lost_end() -> None:
     assert tell(ended_call(None), []).lines == ()
 
 
+EVERYTHING = journal(
+    (1.0, "=", "held", {}),
+    (1.5, "=", "resumed", {"why": "backchannel", "after_ms": 500}),
+    (2.0, "=", "early_dropped", {"response_id": "r9", "calls": 2}),
+    (3.0, "=", "early_released", {"response_id": "r10", "held_ms": 310}),
+    (4.0, "=", "operator", {"command_id": "c", "who": "desk", "action": "MuteCaller", "outcome": "done"}),
+    (4.1, "=", "muted", {"caller": 1, "agent": 0}),
+    (4.2, "=", "muted", {"caller": 0, "agent": 0}),
+    (4.3, ">", "ConfigureTurns", {"turns": {"mode": "manual", "key": "#"}, "creates": True, "interrupts": True}),
+    (5.0, "<", "Dtmf", {"digit": "4"}),
+    (5.1, "=", "digits", {"count": 1, "secure": 0, "status": "done"}),
+    (6.0, "<", "Dtmf", {"digit": "•"}),
+    (6.1, "=", "digits", {"count": 16, "secure": 1, "status": "done"}),
+    (6.2, "<", "SecretKept", {"secret_id": "s1", "kept": True}),
+    (6.5, ">", "SendDigits", {"digits": "2#"}),
+    (7.0, "=", "idle", {"prompt": 1}),
+    (7.5, "=", "idle", {"prompt": 0}),
+    (8.0, "=", "transfer", {"transfer_id": "t1", "target": "billing", "state": "ringing", "detail": ""}),
+    (8.5, "=", "transfer", {"transfer_id": "t1", "target": "billing", "state": "no_answer", "detail": "25 s"}),
+    (9.0, "=", "cut_short", {"item_id": "a9", "heard_ms": 100, "received_ms": 900}),
+    (9.5, "=", "end", {"reason": "transferred", "detail": ""}),
+)
+
+
+def test_everything_that_happens_is_told_in_plain_words() -> None:
+    assert [(line.who, line.what) for line in tell(None, EVERYTHING).lines] == [
+        ("agent", "pauses: the caller makes a sound"),
+        ("agent", "goes on: the caller only showed that they listen"),
+        ("gateway", "drops the early answer: the caller goes on, with 2 function calls that did not run"),
+        ("gateway", "lets the early answer out: the caller has finished"),
+        ("gateway", "desk asks for MuteCaller: done"),
+        ("gateway", "the agent does not hear the caller"),
+        ("gateway", "both hear each other"),
+        ("gateway", "takes turns by manual"),
+        ("caller", "presses 4"),
+        ("caller", "keys in 1 digit: complete"),
+        ("caller", "keys in 16 digits, kept secret: complete"),
+        ("gateway", "keeps the digits in the vault"),
+        ("gateway", "presses 2#"),
+        ("gateway", "the caller gives no sign: prompt 1"),
+        ("gateway", "the caller gives no sign: goodbye"),
+        ("gateway", "transfer to billing rings"),
+        ("gateway", "transfer to billing fails: no answer (25 s)"),
+        ("model", "cuts off words that must be heard; they are said again"),
+        ("gateway", "transferred"),
+    ]
+
+
+def agent_lines(*rows: tuple[float, str, str, dict[str, JsonValue]]) -> list[tuple[float, str, str]]:
+    lines = tell(None, journal(*rows)).lines
+    return [(line.at_s, line.kind, line.what) for line in lines if line.who == "agent"]
+
+
+SAID: tuple[float, str, str, dict[str, JsonValue]] = (
+    1.0, "<", "AgentSaid", {"item_id": "a1", "response_id": "r1", "text": "One two three four."},
+)  # fmt: skip
+
+
+def test_an_agents_line_says_what_was_heard_whenever_that_was_told() -> None:
+    heard: JsonValue = {"item_id": "a1", "text": "One two", "heard_ms": 900, "received_ms": 1800, "estimate": 1}
+    assert isinstance(heard, dict)
+    cut = (2.0, "=", "heard_text", heard)
+    expected = [(1.0, "said", "One two … [cut here, estimate]")]
+    assert agent_lines(SAID, cut) == expected
+    assert agent_lines((0.5, "=", "heard_text", heard), SAID) == expected
+
+
+def test_an_item_of_which_less_than_a_word_was_heard_is_only_a_cut() -> None:
+    cut: dict[str, JsonValue] = {"item_id": "a1", "text": "", "heard_ms": 60, "received_ms": 1800}
+    assert agent_lines(SAID, (2.0, "=", "heard_text", cut)) == [(1.0, "said", "… [cut here, estimate]")]
+
+
+def test_an_item_of_which_nothing_was_heard_says_so() -> None:
+    told = [(1.0, "unheard", "[nothing of it was heard] One two three four.")]
+    assert agent_lines(SAID, (2.0, "=", "heard_text", {"item_id": "a1", "text": "", "heard_ms": 0})) == told
+    assert agent_lines(SAID, (2.0, "=", "cancelled", {"item_id": "a1", "heard_ms": 0, "received_ms": 5})) == told
+    assert agent_lines(SAID, (2.0, "=", "early_dropped", {"response_id": "r1", "calls": 0})) == told
+
+
+def test_a_cut_without_its_words_says_how_long_was_heard() -> None:
+    cut: dict[str, JsonValue] = {"item_id": "a1", "heard_ms": 900, "received_ms": 1800}
+    assert agent_lines(SAID, (2.0, "=", "barge_in", cut)) == [(1.0, "said", "One two three four. [heard 0.9 of 1.8 s]")]
+
+
+def test_one_interruption_that_cuts_two_items_is_one() -> None:
+    both = journal(
+        (2.0, "=", "barge_in", {"item_id": "a1", "heard_ms": 900, "received_ms": 1800}),
+        (2.0, "=", "barge_in", {"item_id": "a2", "heard_ms": 0, "received_ms": 700}),
+        (9.0, "=", "barge_in", {"item_id": "a3", "heard_ms": 30, "received_ms": 700}),
+    )
+    assert tell(None, both).barge_ins == (Interruption(2.0, 900), Interruption(9.0, 30))
+
+
+def test_a_callers_line_stands_where_our_ear_heard_the_voice_begin() -> None:
+    lines = tell(
+        None,
+        journal(
+            (1.2, "<", "VoiceStarted", {"at_s": 1.0}),
+            (1.3, "<", "SpeechStarted", {"item_id": "c1", "audio_start_ms": 900}),
+            (5.0, "<", "CallerSaid", {"item_id": "c1", "text": "Hello."}),
+            (9.0, "<", "SpeechStarted", {"item_id": "c2", "audio_start_ms": 900}),
+            (9.5, "<", "CallerSaid", {"item_id": "c2", "text": "Later."}),
+        ),
+    ).lines
+    assert [(line.at_s, line.what) for line in lines if line.kind == "said"] == [(1.0, "Hello."), (9.0, "Later.")]
+
+
+def test_a_turn_that_we_ended_ourselves_stands_where_its_voice_began() -> None:
+    lines = tell(
+        None,
+        journal(
+            (1.2, "<", "VoiceStarted", {"at_s": 1.0}),
+            (4.0, "<", "InputCommitted", {"item_id": "c1"}),
+            (5.0, "<", "InputCommitted", {"item_id": "c2"}),
+            (6.0, "<", "CallerSaid", {"item_id": "c2", "text": "Second."}),
+            (7.0, "<", "CallerSaid", {"item_id": "c1", "text": "First."}),
+        ),
+    ).lines
+    assert [(line.at_s, line.what) for line in lines] == [(1.0, "First."), (5.0, "Second.")]
+
+
 VALUES = st.none() | st.booleans() | st.floats() | st.integers() | st.text() | st.lists(st.integers(), max_size=2)
 KINDS = st.sampled_from(
-    [*sorted({entry.kind for entry in ORDER}), "ModelFault", "ResponseDone", "Dtmf", "recover", "?"]
+    [
+        *sorted({entry.kind for entry in (*ORDER, *EVERYTHING)}),
+        *("ModelFault", "ResponseDone", "recover", "early_dropped", "InputCommitted", "VoiceStarted", "?"),
+    ]
 )
-FIELDS = st.sampled_from(
-    ["item_id", "text", "ms", "heard_ms", "begins_s", "tool_call_id", "name", "ok", "status", "code"],
-)
+NAMES = "item_id response_id text ms heard_ms begins_s at_s tool_call_id name ok status code turns secure count prompt"
+FIELDS = st.sampled_from(NAMES.split())
 ROWS = st.lists(st.tuples(st.floats(0, 100), st.just("="), KINDS, st.dictionaries(FIELDS, VALUES)))
 
 

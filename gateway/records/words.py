@@ -1,0 +1,79 @@
+"""Where the words of each item stand, and what of an agent's words was heard.
+
+Both are known only from the whole journal: a transcript comes late and in any order, and what was cut is told when it
+is cut, before or after the words are known. So the journal is read once for this before it is told.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from gateway.records.story import number, text
+from gateway.store import JournalEntry, JsonValue
+
+__all__ = ["Words"]
+
+CUTS = frozenset({"barge_in", "dropped", "cut_short", "muted", "cancelled"})
+"""Kinds of notes that an item was cut, with `item_id`, `heard_ms` and `received_ms`."""
+VOICE_S = 2.0
+"""A voice that our own ear noticed longer before the model's turn detection did belongs to something else."""
+CUT_HERE = "… [cut here, estimate]"
+
+
+class Words:
+    """Of one journal."""
+
+    def __init__(self, journal: Iterable[JournalEntry]) -> None:
+        self._begins_s: dict[str, float] = {}
+        """By item: when its first sound was spoken or heard."""
+        self._cut: dict[str, Mapping[str, JsonValue]] = {}
+        self._heard: dict[str, Mapping[str, JsonValue]] = {}
+        self._dropped: set[str] = set()
+        self._voice_s: float | None = None
+        for entry in journal:
+            self._read(entry)
+
+    def begin_s(self, entry: JournalEntry) -> float:
+        """Return when the words of this transcript began to be spoken (caller) or heard (agent)."""
+        return self._begins_s.get(text(entry.data, "item_id"), entry.at_s)
+
+    def heard(self, entry: JournalEntry) -> str | None:
+        """Return what the caller heard of an agent's transcript, a guess marked as such; None for nothing."""
+        item_id, whole = text(entry.data, "item_id"), text(entry.data, "text")
+        cut = self._heard.get(item_id) or self._cut.get(item_id)
+        if text(entry.data, "response_id") in self._dropped and item_id not in self._begins_s:
+            return None
+        if cut is None:
+            return whole
+        heard_ms, received_ms = number(cut, "heard_ms"), number(cut, "received_ms")
+        if heard_ms is not None and heard_ms <= 0:
+            return None
+        if item_id in self._heard:
+            return f"{text(cut, 'text')} {CUT_HERE}".lstrip()
+        if heard_ms is None:
+            return f"{whole} [heard in part]"
+        of = f" of {received_ms / 1000:.1f}" if received_ms is not None else ""
+        return f"{whole} [heard {heard_ms / 1000:.1f}{of} s]"
+
+    def _read(self, entry: JournalEntry) -> None:
+        data, item_id = entry.data, text(entry.data, "item_id")
+        match entry.kind:
+            case "VoiceStarted":
+                self._voice_s = number(data, "at_s")
+            case "SpeechStarted":
+                self._begins_s.setdefault(item_id, self._voice(entry.at_s, VOICE_S))
+            case "InputCommitted":  # the only word of a turn that we ended ourselves
+                self._begins_s.setdefault(item_id, self._voice(entry.at_s))
+                self._voice_s = None
+            case "Heard":
+                heard_s = number(data, "begins_s")
+                self._begins_s.setdefault(item_id, entry.at_s if heard_s is None else heard_s)
+            case "heard_text":
+                self._heard[item_id] = data
+            case "early_dropped":
+                self._dropped.add(text(data, "response_id"))
+            case kind if kind in CUTS and item_id:
+                self._cut[item_id] = data
+
+    def _voice(self, at_s: float, most_s: float = float("inf")) -> float:
+        """Return when the voice began that is reported at `at_s`: our own ear is sooner and tells the onset."""
+        voice_s = self._voice_s
+        return voice_s if voice_s is not None and at_s - most_s <= voice_s <= at_s else at_s
