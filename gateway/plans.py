@@ -35,6 +35,7 @@ def plan_of(agent: Agent) -> CallPlan:
         reversible=_reversible(agent.barge_in),
         early_reply=_early_reply(agent.early_reply, turns),
         idle=_idle(agent.idle),
+        transcribes=agent.transcription is not None,
         keys_to_model=agent.keys_to_model,
         transfer_targets=_targets(agent.transfer),
         tool_deadline_s={tool.name: tool.timeout_s + TOOL_GRACE_S for tool in agent.tools},
