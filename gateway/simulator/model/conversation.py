@@ -60,7 +60,7 @@ class Item:
 
     def for_engine(self) -> Json:
         """Return the item as an engine reads it: audio carries the words that can be heard in it."""
-        if self.truncated and self.script is not None:
+        if self.script is not None and (self.truncated or self.wire["status"] == "in_progress"):
             text, length_ms = self.script
             heard = said(text, self.audio_ms / length_ms) if length_ms else ""
             return {**self.wire, "content": [{"type": "output_audio", "transcript": heard}]}

@@ -130,7 +130,8 @@ class Hearing:
 
     @property
     def waiting_ms(self) -> float:
-        return len(self._buffer) / BYTES_PER_MS
+        """What a commit would take. With detection on that is nothing until speech begins: padding is no turn."""
+        return len(self._buffer) / BYTES_PER_MS if self.speaking or self._vad is None else 0.0
 
     @property
     def full(self) -> bool:

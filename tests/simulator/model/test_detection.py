@@ -117,6 +117,24 @@ def test_detection_switched_off_in_mid_speech_leaves_the_turn_to_the_client() ->
     run(call())
 
 
+def test_with_detection_on_there_is_nothing_to_commit_until_the_caller_speaks() -> None:
+    async def call() -> None:
+        async with desk(SCRIPT) as server:
+            client = await server.connect()
+            await client.telephone(create_response=False)
+            await client.append(silence(2000))
+            await client.send("input_audio_buffer.commit")
+            error = await client.error()
+            assert error["code"] == "input_audio_buffer_commit_empty"
+            assert "only has 0.00ms" in error["message"]
+            await client.append(speech())
+            started = await client.until(STARTED)
+            await client.send("input_audio_buffer.commit")
+            assert (await client.until(COMMITTED))["item_id"] == started["item_id"]
+
+    run(call())
+
+
 def test_detection_switched_on_starts_with_the_audio_to_come() -> None:
     async def call() -> None:
         async with desk(SCRIPT) as server:

@@ -90,9 +90,23 @@ CLIENT_EVENT = st.one_of(
 PAUSE = st.sampled_from([0.0, 0.0, 0.05, 0.4, 6.0])
 
 
-async def play(history: list[tuple[Event, float]], seed: int = 0) -> tuple[Client, ModelServer]:
+OPTIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "late_deltas": st.integers(1, 3),
+        "cancel_ms": st.sampled_from([40, 400, 3000]),
+        "ttfb_ms": st.sampled_from([100, 700]),
+        "text_delta_ms": st.just(30),
+        "done_events": st.just("batched"),
+        "audio_factor": st.sampled_from([1.0, 20.0]),
+        "keep_audio": st.just(True),
+    },
+)
+
+
+async def play(history: list[tuple[Event, float]], seed: int = 0, **behaviour: Any) -> tuple[Client, ModelServer]:
     """Send a history with pauses on the loop's clock and receive everything until all is quiet."""
-    options = ModelOptions(epoch=0, seed=seed, expires_s=200, late_deltas=1)
+    options = ModelOptions.model_validate({"epoch": 0, "seed": seed, "expires_s": 200, "late_deltas": 1, **behaviour})
     server = ModelServer(ScriptedEngine(parse_scenario(SCRIPT)), options)
     ours, theirs = pipe()
     client = Client(ours)
@@ -111,14 +125,18 @@ async def play(history: list[tuple[Event, float]], seed: int = 0) -> tuple[Clien
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(st.tuples(CLIENT_EVENT, PAUSE), max_size=25))
-def test_any_history_keeps_the_rules(history: list[tuple[Event, float]]) -> None:
-    client, server = run(play(history))
+@given(st.lists(st.tuples(CLIENT_EVENT, PAUSE), max_size=25), OPTIONS)
+def test_any_history_keeps_the_rules(history: list[tuple[Event, float]], behaviour: dict[str, Any]) -> None:
+    client, server = run(play(history, **behaviour))
     record = server.sessions[-1]
     assert record.closed is not None
     assert record.closed[1] == 1001
     generated = {item_id: len(spoken.audio) // 8 for item_id, spoken in record.spoken.items()}
     assert all(cut.audio_end_ms <= generated[cut.item_id] for cut in record.truncations if cut.accepted)
+    assert all((cut.code is None) == cut.accepted for cut in record.truncations)
+    assert all(reply.status != "in_progress" for reply in record.replies.values())
+    assert len(record.refused) <= len(record.errors)
+    assert len(record.caller.audio) in (0, record.caller.total_bytes)
     active: str | None = None
     for seen in client.events:
         response = seen.get("response") or {}
