@@ -25,18 +25,23 @@ from gateway.carriers.twilio.routes import TwilioDoor
 from gateway.carriers.twilio.routes import router as twilio_router
 from gateway.carriers.twilio.signature import SignatureCheck
 from gateway.config import Settings, is_loopback
+from gateway.log import mask_number
 from gateway.metrics import Metrics
+from gateway.operator.desk import CommandDesk
+from gateway.operator.door import Door
+from gateway.operator.routes import CallView, operator_router, vault_router
 from gateway.outbound.dialler import Dialler
 from gateway.outbound.journal import StoredAttempts
 from gateway.outbound.pace import Pace
 from gateway.outbound.policy import DialPolicy
 from gateway.outbound.routes import router as outbound_router
 from gateway.realtime.connection import Dial, dial
-from gateway.registry import Registry, new_call_id
+from gateway.registry import Live, Registry, new_call_id
 from gateway.store import CallEnd, CallRow
 from gateway.store.ports import CallStore
 from gateway.tools.netguard import NetGuard
 from gateway.tools.webhook import WebhookInvoker
+from gateway.vault import Vault
 
 __all__ = ["Gateway", "create_app"]
 
@@ -56,6 +61,7 @@ class Gateway:
     dialler: Dialler | None
     carrier: TwilioRest | None
     control: TwilioControl
+    vault: Vault
 
     def call_state(self, carrier_call_id: str, state: str, sequence: int | None = None) -> None:
         """Record the carrier's word about a call."""
@@ -117,11 +123,14 @@ def create_app(
     maker.control = control = TwilioControl(carrier, registry, settings.public_url, settings.twilio_from_number)
     registry.on_over = control.call_over
     dialler = _dialler(settings, store, carrier) if carrier is not None else None
-    gateway = Gateway(settings, agents, store, registry, metrics, invoker, dialler, carrier, control)
+    vault = Vault(ttl_s=settings.vault_ttl_s, limit=settings.vault_max)
+    maker.keep_secret = vault.keep
+    gateway = Gateway(settings, agents, store, registry, metrics, invoker, dialler, carrier, control, vault)
     # No pages about itself, and no redirect for a trailing slash: it would lose the POST that Twilio signed.
     app = FastAPI(lifespan=_lifespan, redirect_slashes=False, openapi_url=None)
     app.state.gateway = gateway
     app.include_router(twilio_router(_door(settings, gateway, maker)))
+    _operator_routes(app, gateway, maker)
     if dialler is not None:
         keys = [key.digest for key in settings.key_ring().keys]
         callers = {
@@ -150,6 +159,27 @@ def _door(settings: Settings, gateway: Gateway, maker: CallMaker) -> TwilioDoor:
         fallback=maker.fallback,
         control=gateway.control,
     )
+
+
+def _operator_routes(app: FastAPI, gateway: Gateway, maker: CallMaker) -> None:
+    def view(live: Live) -> CallView:
+        session = live.session
+        offer, agent = session.offer, maker.agent_for(session.offer.agent, session.offer.to_number)
+        return CallView(
+            call_id=session.call_id,
+            agent=agent.name if agent is not None else offer.agent,
+            direction=offer.direction,
+            phase=session.call.phase.value,
+            seconds=round(live.seconds, 1),
+            from_number=mask_number(offer.from_number),
+            to_number=mask_number(offer.to_number),
+        )
+
+    settings, registry = gateway.settings, gateway.registry
+    door = Door(settings.key_ring(), settings.node_name)
+    desk = CommandDesk(registry, settings.node_name)
+    app.include_router(operator_router(door, desk, lambda: [view(live) for live in registry.calls()]))
+    app.include_router(vault_router(door, gateway.vault))
 
 
 def _carrier(settings: Settings) -> TwilioRest | None:
@@ -190,6 +220,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
                 yield
                 gateway.registry.stop()
         finally:
+            gateway.vault.clear()
             if gateway.carrier is not None:
                 await gateway.carrier.close()
 

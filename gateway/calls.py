@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -69,6 +69,8 @@ class CallMaker:
     rng: random.Random = field(default_factory=random.Random)
     control: Control | None = None
     """What the carrier does with a call beside its stream. Set once, before calls are made."""
+    keep_secret: Callable[[str], Awaitable[str]] | None = None
+    """Puts digits into the vault and returns their token. Set once, before calls are made."""
     _catalogues: dict[str, Catalogue] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -108,6 +110,7 @@ class CallMaker:
             invoke=lambda command: self._invoke(facts, agent.name, command),
             book=self._book(call_id, agent, direction),
             control=(lambda command: control.carry_out(offer, command)) if control is not None else None,
+            keep_secret=self.keep_secret,
             ear=Ear() if plan.needs_ear else None,
         )
         return CallSession(call_id, offer, plan, ports)

@@ -1,13 +1,15 @@
 """Carries an operator's command to its call, once.
 
 The core refuses what it cannot do now and remembers ids; here it is also noticed when an id comes again with another
-content. Nothing waits between the decision and the deed.
+content, and what was refused is refused again: who lost an answer learns the same by asking once more. Nothing waits
+between the decision and the deed.
 """
 
 import hashlib
 import logging
 import secrets
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
@@ -20,8 +22,15 @@ __all__ = ["Calls", "CommandDesk", "LiveCall"]
 logger = logging.getLogger(__name__)
 
 KEPT_IDS = 1000
-"""Commands of one call whose content is still known; more than an hour of one each four seconds."""
+"""Commands of one call that are remembered: more than the core does, so that nothing is known there and not here."""
 REFUSED = "refused: "
+
+
+@dataclass(slots=True, frozen=True)
+class _Answered:
+    content: bytes
+    refused: str
+    """Why; "" when it was done."""
 
 
 class LiveCall(Protocol):
@@ -49,25 +58,27 @@ class CommandDesk:
         self._node = node
         # A few digits could be guessed from a plain hash of them.
         self._secret = secrets.token_bytes(32)
-        self._seen: WeakKeyDictionary[LiveCall, OrderedDict[str, bytes]] = WeakKeyDictionary()
+        self._answers: WeakKeyDictionary[LiveCall, OrderedDict[str, _Answered]] = WeakKeyDictionary()
 
     def run(self, call_id: str, who: str, command: AnyCommand) -> str:
         """Return "done" or "repeated". Raises `Refused`, and then nothing has changed."""
         call = self._call(call_id)
-        seen = self._seen.setdefault(call, OrderedDict())
+        answers = self._answers.setdefault(call, OrderedDict())
         content = hashlib.blake2b(command.model_dump_json().encode(), key=self._secret).digest()
-        known = seen.get(command.id)
-        if known is not None:
-            if known != content:
-                raise Refused(409, "conflict", "this id was used for another command; choose a new one")
-            return "repeated"
-        outcome = call.operate(OperatorAsked(command.id, who, command.wanted()))
-        if outcome not in ("done", "repeated"):
-            raise Refused(409, "refused", outcome.removeprefix(REFUSED))
-        seen[command.id] = content
-        while len(seen) > KEPT_IDS:
-            seen.popitem(last=False)
-        logger.info("%s asked call %s for %s: %s", who, call_id, command.action, outcome)
+        known = answers.get(command.id)
+        if known is None:
+            outcome = call.operate(OperatorAsked(command.id, who, command.wanted()))
+            logger.info("%s asked call %s for %s: %s", who, call_id, command.action, outcome.partition(":")[0])
+            refused = "" if outcome in ("done", "repeated") else outcome.removeprefix(REFUSED)
+            known = answers[command.id] = _Answered(content, refused)
+            while len(answers) > KEPT_IDS:
+                answers.popitem(last=False)
+        elif known.content != content:
+            raise Refused(409, "conflict", "this id was used for another command; choose a new one")
+        else:
+            outcome = "repeated"
+        if known.refused:
+            raise Refused(409, "refused", known.refused)
         return outcome
 
     def _call(self, call_id: str) -> LiveCall:

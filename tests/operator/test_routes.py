@@ -103,17 +103,21 @@ def test_the_same_command_again_is_repeated_and_another_with_its_id_is_refused()
     assert len(desk.call.asked) == 1
 
 
-def test_what_a_call_refused_may_be_asked_again_with_its_id() -> None:
+def test_what_was_refused_is_refused_again_and_needs_a_new_id() -> None:
     desk = Desk(calls={CALL: ScriptedCall(refuses="the call is being transferred")})
 
     async def use(client: httpx2.AsyncClient) -> None:
-        answer = await command(client, {"id": "a", "action": "unmute"})
-        assert (answer.status_code, answer.json()["error"]) == (
+        first = await command(client, {"id": "a", "action": "unmute"})
+        assert (first.status_code, first.json()["error"]) == (
             409,
             {"code": "refused", "message": "the call is being transferred"},
         )
         desk.call.refuses = ""
-        assert (await command(client, {"id": "a", "action": "unmute"})).json()["outcome"] == "done"
+        again = await command(client, {"id": "a", "action": "unmute"})
+        assert (again.status_code, again.json()) == (409, first.json())
+        other = await command(client, {"id": "a", "action": "hang_up"})
+        assert (other.status_code, other.json()["error"]["code"]) == (409, "conflict")
+        assert (await command(client, {"id": "b", "action": "unmute"})).json()["outcome"] == "done"
 
     during(desk, use)
 
