@@ -2,6 +2,7 @@
 
 from gateway.simulator.carrier.heard import Clear, PlayedRun, StreamLog
 from gateway.simulator.carrier.network import TwilioNetwork
+from gateway.simulator.carrier.parties import Party
 from gateway.simulator.carrier.plan import (
     CallbackFaults,
     Callee,
@@ -31,6 +32,7 @@ __all__ = [
     "Key",
     "LineModel",
     "OutboundRequest",
+    "Party",
     "Pause",
     "PlayedRun",
     "Say",

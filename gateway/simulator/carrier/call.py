@@ -16,27 +16,31 @@ from gateway.simulator.carrier.caller import Caller, ScriptFailed
 from gateway.simulator.carrier.courier import Courier, duration_fields, http_date
 from gateway.simulator.carrier.facts import CallFacts
 from gateway.simulator.carrier.flow import End, Fetcher, Flow
+from gateway.simulator.carrier.leg import Leg
 from gateway.simulator.carrier.line import PhoneLine
 from gateway.simulator.carrier.mouth import Mouth
 from gateway.simulator.carrier.parts import NetworkParts
 from gateway.simulator.carrier.plan import Callee, CallPlan, OutboundRequest, Person
 from gateway.simulator.carrier.report import CallReport
+from gateway.simulator.carrier.room import Member
 from gateway.simulator.carrier.script import Script, clips_of
 from gateway.simulator.carrier.streams import StreamOpener
+from gateway.simulator.carrier.switchboard import Watch
 
 __all__ = ["LiveCall"]
 
 AMD_S = 3.0
 """Asynchronous machine detection answers this long after the call does."""
 Follow: TypeAlias = twiml.Document | End
+Work: TypeAlias = Callable[[], Coroutine[None, None, Follow | None]]
 
 
 class LiveCall:
-    """Run one of `inbound()` and `outbound()`, once."""
+    """Run one of `inbound()`, `outbound()` and `dialled()`, once."""
 
     def __init__(self, parts: NetworkParts, facts: CallFacts) -> None:
         self.facts = facts
-        self.report = CallReport(facts.call_sid)
+        self.report = CallReport(facts.call_sid, facts.parent_sid)
         self.created_at = parts.wall()
         self._parts = parts
         self._courier = Courier(parts.webhooks, parts.faults, self.report, self._clock)
@@ -50,28 +54,40 @@ class LiveCall:
 
     async def inbound(self, plan: CallPlan) -> CallReport:
         """Ask the Voice URL, answer, follow, end."""
-        async with self._whole():
+        async with self._whole() as group:
             fetcher = Fetcher(self._parts.webhooks, self.facts, self.report, plan.fallback_url)
             first = await fetcher.fetch(0.0, plan.voice_url)
             if (reason := _rejection(first)) is not None:
                 self._end("busy" if reason == "busy" else "no-answer", "reject")
             else:
-                self._answer(plan)
-                await self._talk(fetcher, lambda: _already(first), plan, plan.time_limit_s)
+                leg = self._answer(plan, group)
+                await self._talk(leg, fetcher, lambda: _already(first), plan, plan.time_limit_s)
             self._status_callback(plan.status_callback, **duration_fields(self.report.duration_s))
         return self.report
 
     async def outbound(self, request: OutboundRequest, callee: Callee) -> CallReport:
         """Ring the callee and, when answered, follow the request's TwiML."""
+        return await self._placed(request, callee, None)
+
+    async def dialled(self, request: OutboundRequest, callee: Callee, watch: Watch) -> CallReport:
+        """Ring the callee for a `<Dial>`; when answered follow the callee's own TwiML, if any, and join."""
+        return await self._placed(request, callee, watch)
+
+    async def _placed(self, request: OutboundRequest, callee: Callee, watch: Watch | None) -> CallReport:
         async with self._whole() as group:
             self._progress(request, "initiated")
             if await self._ring(request, callee):
-                self._answer(callee)
+                leg = self._answer(callee, group)
                 self._progress(request, "answered")
+                if watch is not None:
+                    watch.answered()
                 detection = group.create_task(self._detect(request, callee))
                 fetcher = Fetcher(self._parts.webhooks, self.facts, self.report, request.fallback_url)
-                await self._talk(fetcher, lambda: _begin(request, fetcher), callee, request.time_limit_s)
+                last = _joining(leg, watch) if watch is not None else None
+                await self._talk(leg, fetcher, lambda: _begin(request, fetcher), callee, request.time_limit_s, last)
                 detection.cancel()
+            if watch is not None:
+                watch.ended()
             self._progress(request, "completed", **duration_fields(self.report.duration_s))
         return self.report
 
@@ -107,44 +123,50 @@ class LiveCall:
     def _clock(self) -> float:
         return self._line.clock() if self._line is not None else 0.0
 
-    def _answer(self, person: Person) -> None:
+    def _answer(self, person: Person, group: asyncio.TaskGroup) -> Leg:
         self.facts.status = "in-progress"
         mouth = Mouth(person.surroundings, clips_of(person.script), self._rng)
-        self._line = PhoneLine(self.report, mouth)
+        self._line = line = PhoneLine(self.report, mouth)
+        return Leg(self._parts, self.facts, self.report, line, self._courier, self._rng, group.create_task)
 
     async def _talk(
         self,
+        leg: Leg,
         fetcher: Fetcher,
-        begin: Callable[[], Coroutine[None, None, Follow]],
+        begin: Work,
         person: Person,
         limit_s: float,
+        last: Work | None = None,
     ) -> None:
-        line = self._line
-        assert line is not None
-        streams = StreamOpener(
-            self._parts, self.facts, self._courier, self.report, person.line or self._parts.line, self._rng
-        )
-        flow = Flow(line, fetcher, streams, self.report, person.dials)
+        streams = StreamOpener(leg, person.line or self._parts.line)
+        flow = Flow(leg, fetcher, streams, person.dials)
         async with asyncio.TaskGroup() as group:
             beside = [
-                group.create_task(line.run()),
-                group.create_task(self._caller(person.script, line)),
+                group.create_task(leg.line.run()),
+                group.create_task(self._caller(person.script, leg.line)),
                 group.create_task(self._limit(limit_s)),
             ]
-            end = await self._follow(flow, begin)
+            end = await self._follow(flow, begin, last)
             for task in beside:
                 task.cancel()
         self._end("completed", end.by)
 
-    async def _follow(self, flow: Flow, begin: Callable[[], Coroutine[None, None, Follow]]) -> End:
+    async def _follow(self, flow: Flow, begin: Work, last: Work | None) -> End:
+        """Follow documents to the end of the call; `last` comes when they end by themselves."""
         then = await self._step(begin) or End("end_of_twiml")
-        while isinstance(document := then, twiml.Document):
-            then = await self._step(partial(flow.perform, document)) or End("end_of_twiml")
-        if document.by == "application_error":
+        while True:
+            if isinstance(then, twiml.Document):
+                then = await self._step(partial(flow.perform, then)) or End("end_of_twiml")
+            elif last is not None and then.by == "end_of_twiml":
+                work, last = last, None
+                then = await self._step(work) or End("dial_over")
+            else:
+                break
+        if then.by == "application_error":
             await self._step(flow.apologise)
-        return document
+        return then
 
-    async def _step(self, work: Callable[[], Coroutine[None, None, Follow | None]]) -> Follow | None:
+    async def _step(self, work: Work) -> Follow | None:
         """Do `work` unless interrupted; return what comes next."""
         if self._then is None:
             async with asyncio.TaskGroup() as group:
@@ -175,8 +197,9 @@ class LiveCall:
         self._progress(request, "ringing")
         no_answer = callee.outcome == "no-answer" or callee.ring_s > request.timeout_s
         ring_s = request.timeout_s if no_answer else callee.ring_s
-        if isinstance(await self._step(lambda: _wait(ring_s)), End):
-            self._end("canceled", "rest")
+        then = await self._step(lambda: _wait(ring_s))
+        if isinstance(then, End):
+            self._end("canceled", then.by)
             return False
         if no_answer or callee.outcome == "busy":
             self._end("no-answer" if no_answer else "busy", "not_answered")
@@ -230,7 +253,15 @@ async def _already(first: Follow) -> Follow:
 async def _begin(request: OutboundRequest, fetcher: Fetcher) -> Follow:
     if request.url is not None:
         return await fetcher.fetch(0.0, request.url, request.method)
-    return fetcher.inline(request.twiml or "")
+    # A party of a `<Dial>` may have no TwiML of its own.
+    return fetcher.inline(request.twiml) if request.twiml is not None else End("end_of_twiml")
+
+
+def _joining(leg: Leg, watch: Watch) -> Work:
+    async def join() -> None:
+        await watch.joined(Member(leg.report, leg.line))
+
+    return join
 
 
 async def _wait(seconds: float) -> None:

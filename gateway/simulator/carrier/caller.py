@@ -2,12 +2,24 @@
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import assert_never
 
 from gateway.simulator.carrier.line import PhoneLine
 from gateway.simulator.carrier.report import CallReport, Event
-from gateway.simulator.carrier.script import Backchannel, BargeIn, Dtmf, HangUp, Key, Pause, Say, Script, Step, Wait
+from gateway.simulator.carrier.script import (
+    Backchannel,
+    BargeIn,
+    Dtmf,
+    HangUp,
+    Key,
+    Pause,
+    Say,
+    Script,
+    Step,
+    Until,
+    Wait,
+)
 from gateway.simulator.carrier.tones import FRAME_BYTES, RATE_BYTES, SILENCE
 
 __all__ = ["Caller", "ScriptFailed"]
@@ -100,11 +112,16 @@ class Caller:
             self._line.press(key.digit, in_band=in_band)
 
     async def _wait(self, step: Wait) -> None:
+        line = self._line
+        conditions: Mapping[Until, Callable[[], bool]] = {
+            "agent_speaking": lambda: line.agent_is_speaking,
+            "agent_done": lambda: line.agent_is_done(step.quiet_ms),
+            "ringing": lambda: line.hearing in ("ring", "wait"),
+            "bridged": lambda: line.hearing == "bridged",
+            "alone": lambda: line.parted,
+        }
         async with asyncio.timeout(step.within_s):
-            if step.until == "agent_speaking":
-                await self._line.until(lambda: self._line.agent_is_speaking)
-            else:
-                await self._line.until(lambda: self._line.agent_is_done(step.quiet_ms))
+            await line.until(conditions[step.until])
 
     async def _barge_in(self, step: BargeIn) -> None:
         after_ms = step.after_ms if step.latest_ms is None else self._rng.randint(step.after_ms, step.latest_ms)

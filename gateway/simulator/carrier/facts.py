@@ -21,6 +21,8 @@ class CallFacts:
     direction: str
     status: str
     caller_fields: Mapping[str, str] = field(default_factory=dict)
+    parent_sid: str | None = None
+    """The call whose `<Dial>` made this one."""
 
     @property
     def ended(self) -> bool:
@@ -38,6 +40,7 @@ class CallFacts:
             "CallStatus": self.status,
             "ApiVersion": API_VERSION,
             "Direction": self.direction,
+            **({"ParentCallSid": self.parent_sid} if self.parent_sid is not None else {}),
             **self.caller_fields,
             **more,
         }

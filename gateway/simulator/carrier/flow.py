@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import TypeAlias, assert_never
 
 from gateway.simulator.carrier import twiml
+from gateway.simulator.carrier.conference import UNFETCHED_PLAY_S
+from gateway.simulator.carrier.dial import Dialler
 from gateway.simulator.carrier.facts import CallFacts
-from gateway.simulator.carrier.line import PhoneLine
+from gateway.simulator.carrier.leg import Leg
 from gateway.simulator.carrier.plan import DialOutcome
-from gateway.simulator.carrier.report import CallReport, Event, Spoken
+from gateway.simulator.carrier.report import CallReport, Event
 from gateway.simulator.carrier.streams import StreamOpener
 from gateway.simulator.carrier.webhooks import WebhookFailed, Webhooks
 
@@ -22,9 +24,9 @@ __all__ = ["APOLOGY", "End", "Fetcher", "Flow", "Next"]
 
 APOLOGY = "We are sorry, an application error has occurred. Goodbye."
 MAX_DOCUMENTS = 100
-SECONDS_PER_CHARACTER = 0.065
-"""About 150 words a minute."""
-UNFETCHED_PLAY_S = 2.0
+KEY_S = 0.2
+_WAITS_S: Mapping[str, float] = {"w": 0.5, "W": 1.0}
+"""Half a second and a second of silence among the digits of `<Play>`."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -97,19 +99,12 @@ class Fetcher:
 class Flow:
     """Carries out documents on a line; `perform()` one after the other."""
 
-    def __init__(
-        self,
-        line: PhoneLine,
-        fetcher: Fetcher,
-        streams: StreamOpener,
-        report: CallReport,
-        dials: Sequence[DialOutcome],
-    ) -> None:
-        self._line = line
+    def __init__(self, leg: Leg, fetcher: Fetcher, streams: StreamOpener, dials: Sequence[DialOutcome]) -> None:
+        self._line = leg.line
+        self._report = leg.report
         self._fetcher = fetcher
         self._streams = streams
-        self._report = report
-        self._dials = list(dials)
+        self._dialler = Dialler(leg, dials)
 
     async def perform(self, document: twiml.Document) -> twiml.Document | End:
         """Run the verbs of a document; return what comes after it."""
@@ -121,16 +116,16 @@ class Flow:
 
     async def apologise(self) -> None:
         """Say what Twilio says when the application fails."""
-        await self._say(APOLOGY)
+        await self._line.announce(APOLOGY)
 
     async def _verb(self, verb: twiml.Verb) -> Next:  # noqa: PLR0911, C901 - one return a verb
         match verb:
             case twiml.Say():
-                await self._say(verb.text)
+                await self._line.announce(verb.text)
             case twiml.Pause():
                 await asyncio.sleep(verb.seconds)
             case twiml.Play():
-                await asyncio.sleep(_play_s(verb))
+                await self._play(verb)
             case twiml.Hangup():
                 return End("twiml")
             case twiml.Reject():
@@ -152,65 +147,67 @@ class Flow:
     async def _fetch(self, url: str, method: str, **fields: str) -> twiml.Document | End:
         return await self._fetcher.fetch(self._line.clock(), url, method, **fields)
 
-    async def _say(self, text: str) -> None:
-        start = self._line.clock()
-        self._line.announcing = True
+    async def _play(self, verb: twiml.Play) -> None:
         try:
-            await asyncio.sleep(len(text) * SECONDS_PER_CHARACTER)
+            if not verb.digits:
+                self._line.hear("play")
+                await asyncio.sleep(UNFETCHED_PLAY_S)
+            for key in verb.digits:
+                if key not in _WAITS_S:
+                    self._line.hear("play")
+                    self._report.keys_heard.append(Event(self._line.clock(), key))
+                await asyncio.sleep(_WAITS_S.get(key, KEY_S))
+                self._line.hear("")
         finally:
-            self._line.announcing = False
-            self._report.spoken.append(Spoken(start, self._line.clock(), text))
+            self._line.hear("")
 
     async def _connect(self, verb: twiml.Connect) -> Next:
-        await self._streams.run(verb.stream, self._line)
+        await self._streams.run(verb.stream)
         return await self._fetch(verb.action, verb.method) if verb.action else None
 
     async def _dial(self, verb: twiml.Dial) -> Next:
-        outcome = self._dials.pop(0) if self._dials else DialOutcome()
-        fields = {"DialCallStatus": outcome.status, "DialCallSid": self._streams.new_sid("CA")}
-        if outcome.status == "no-answer" or outcome.ring_s >= verb.timeout_s:
-            fields["DialCallStatus"] = "no-answer"
-            await asyncio.sleep(verb.timeout_s)
-        else:
-            await asyncio.sleep(outcome.ring_s)
-        if fields["DialCallStatus"] == "answered":
-            talk_s = min(outcome.talk_s, verb.time_limit_s)
-            await asyncio.sleep(talk_s)
-            fields |= {"DialCallStatus": "completed", "DialCallDuration": str(round(talk_s)), "DialBridged": "true"}
+        fields = await self._dialler.dial(verb)
         self._report.verbs.append(Event(self._line.clock(), "DialEnded", fields["DialCallStatus"]))
         return await self._fetch(verb.action, verb.method, **fields) if verb.action else None
 
     async def _gather(self, verb: twiml.Gather) -> Next:
         keys: asyncio.Queue[str] = asyncio.Queue()
-        self._line.pressed = keys.put_nowait
         try:
-            digits = await self._collect(verb, keys)
+            await self._prompt(verb, keys)
+            digits = await _collect(verb, keys)
         finally:
             self._line.pressed = None
         return await self._fetch(verb.action, verb.method, Digits=digits) if digits else None
 
-    async def _collect(self, verb: twiml.Gather, keys: "asyncio.Queue[str]") -> str:
-        for prompt in verb.prompts:
-            # Any key stops the prompts; here it takes effect at the end of the one being played.
-            if keys.empty():
+    async def _prompt(self, verb: twiml.Gather, keys: "asyncio.Queue[str]") -> None:
+        """Say the prompts; any key stops them."""
+
+        async def prompts() -> None:
+            for prompt in verb.prompts:
                 await self._verb(prompt)
-        digits = ""
-        while verb.num_digits is None or len(digits) < verb.num_digits:
-            try:
-                async with asyncio.timeout(verb.timeout_s):
-                    key = await keys.get()
-            except TimeoutError:
-                break
-            if key == verb.finish_on_key:
-                break
-            digits += key
-        return digits
+
+        async with asyncio.TaskGroup() as group:
+            speaking = group.create_task(prompts())
+
+            def press(digit: str) -> None:
+                keys.put_nowait(digit)
+                speaking.cancel()
+
+            self._line.pressed = press
 
 
-def _play_s(verb: twiml.Play) -> float:
-    if not verb.digits:
-        return UNFETCHED_PLAY_S
-    return sum({"w": 0.5, "W": 1.0}.get(key, 0.2) for key in verb.digits)
+async def _collect(verb: twiml.Gather, keys: "asyncio.Queue[str]") -> str:
+    digits = ""
+    while verb.num_digits is None or len(digits) < verb.num_digits:
+        try:
+            async with asyncio.timeout(verb.timeout_s):
+                key = await keys.get()
+        except TimeoutError:
+            break
+        if key == verb.finish_on_key:
+            break
+        digits += key
+    return digits
 
 
 def _detail(verb: twiml.Verb) -> str:

@@ -9,10 +9,13 @@ from collections.abc import Callable
 
 from gateway.simulator.carrier.media import MediaStream
 from gateway.simulator.carrier.mouth import Mouth
-from gateway.simulator.carrier.report import CallReport, Segment
+from gateway.simulator.carrier.report import CallReport, Segment, Sound, Spoken
 from gateway.simulator.carrier.tones import FRAME_BYTES, FRAME_S, RATE_BYTES, key_tone
 
 __all__ = ["PhoneLine"]
+
+SECONDS_PER_CHARACTER = 0.065
+"""About 150 words a minute."""
 
 
 class PhoneLine:
@@ -31,7 +34,8 @@ class PhoneLine:
         self.announcing = False
         """The network itself is talking (`<Say>`)."""
         self.pressed: Callable[[str], None] | None = None
-        """Takes the keys the caller presses while a `<Gather>` collects them."""
+        """Takes the keys the caller presses, while a `<Gather>` collects them or another party hears them."""
+        self._sound: Sound | None = None
 
     def clock(self) -> float:
         """Return seconds since the answer."""
@@ -86,6 +90,35 @@ class PhoneLine:
         await future
 
     # What the caller hears.
+
+    async def announce(self, text: str) -> None:
+        """Have the network say something (`<Say>`); what is cut short was heard in part."""
+        start = self.clock()
+        self.announcing = True
+        try:
+            await asyncio.sleep(len(text) * SECONDS_PER_CHARACTER)
+        finally:
+            self.announcing = False
+            self._report.spoken.append(Spoken(start, self.clock(), text))
+
+    def hear(self, kind: str) -> None:
+        """Let the caller hear something (see `Sound`) in place of what was; "" is nothing."""
+        if kind == self.hearing:
+            return
+        if self._sound is not None:
+            self._sound.end_s = self.clock()
+        self._sound = Sound(kind, self.clock()) if kind else None
+        if self._sound is not None:
+            self._report.sounds.append(self._sound)
+
+    @property
+    def hearing(self) -> str:
+        return self._sound.kind if self._sound is not None else ""
+
+    @property
+    def parted(self) -> bool:
+        """Another party was heard and is no more."""
+        return bool(self._report.bridges) and self.hearing != "bridged"
 
     @property
     def agent_is_speaking(self) -> bool:

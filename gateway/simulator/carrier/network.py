@@ -6,16 +6,18 @@ Nothing of the gateway is used: what an application sees here is what Twilio doc
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import httpx2
 
 from gateway.simulator.carrier.call import LiveCall
 from gateway.simulator.carrier.facts import CallFacts, new_sid
+from gateway.simulator.carrier.parties import Party
 from gateway.simulator.carrier.parts import Connector, NetworkParts
-from gateway.simulator.carrier.plan import CallbackFaults, CallPlan, LineModel, OutboundRequest
+from gateway.simulator.carrier.plan import CallbackFaults, Callee, CallPlan, LineModel, OutboundRequest
 from gateway.simulator.carrier.report import CallReport
+from gateway.simulator.carrier.switchboard import Switchboard
 from gateway.simulator.carrier.webhooks import Router, Webhooks
 
 __all__ = ["TwilioNetwork"]
@@ -37,12 +39,14 @@ class TwilioNetwork:
         route: Mapping[str, str] | None = None,
         line: LineModel | None = None,
         faults: CallbackFaults | None = None,
+        parties: Sequence[Party] = (),
         seed: int | None = None,
         epoch: datetime | None = None,
         allow_loopback_ws: bool = False,
     ) -> None:
         """`route` maps a public origin (https://gw.example.com) to where it really listens (http://127.0.0.1:8080).
 
+        `parties` can be reached by `<Dial>`, and by REST when `TwilioRest` is not told otherwise.
         With a `seed` and an `epoch` (the time of day now) two runs on a virtual clock are identical.
         `allow_loopback_ws` also takes `ws://` stream URLs of this machine, which Twilio does not (31922).
         """
@@ -52,6 +56,8 @@ class TwilioNetwork:
         self.auth_token = auth_token
         self.calls: dict[str, LiveCall] = {}
         self._rng = random.Random(seed)
+        reached = {party.number: party.behaviour for party in parties}
+        self._switchboard = Switchboard(reached, self._dial, self._rng)
         self._parts = NetworkParts(
             webhooks=Webhooks(http, auth_token, Router(route or {}), self._rng),
             router=Router(route or {}),
@@ -60,6 +66,7 @@ class TwilioNetwork:
             faults=faults or CallbackFaults(),
             rng=self._rng,
             wall=lambda: base + timedelta(seconds=asyncio.get_running_loop().time() - started),
+            switchboard=self._switchboard,
             allow_loopback_ws=allow_loopback_ws,
         )
 
@@ -70,6 +77,10 @@ class TwilioNetwork:
     def offer(self, plan: CallPlan) -> LiveCall:
         """Register an inbound call to watch or to end meanwhile; the caller runs its `inbound(plan)`."""
         return self._register(self._facts(plan.to, plan.from_, "inbound", "ringing", plan.caller_fields))
+
+    def party(self, number: str) -> Callee | None:
+        """Return who answers at a number; None: the network knows nobody there."""
+        return self._switchboard.party(number)
 
     def queue(self, request: OutboundRequest) -> LiveCall:
         """Register a call asked for by REST; the caller then runs its `outbound()`."""
@@ -82,6 +93,11 @@ class TwilioNetwork:
     def wall(self) -> datetime:
         """Return the network's time of day."""
         return self._parts.wall()
+
+    def _dial(self, request: OutboundRequest, parent: CallFacts) -> LiveCall:
+        facts = self._facts(request.to, request.from_, "outbound-dial", "queued", {})
+        facts.parent_sid = parent.call_sid
+        return self._register(facts)
 
     def _facts(self, to: str, from_: str, direction: str, status: str, caller_fields: Mapping[str, str]) -> CallFacts:
         sid = new_sid("CA", self._rng)

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TypeAlias
 
 from gateway.simulator.carrier.plan import CallbackFaults, LineModel
+from gateway.simulator.carrier.switchboard import Switchboard
 from gateway.simulator.carrier.webhooks import Router, Webhooks
 from gateway.wire import TextSocket
 
@@ -28,5 +29,6 @@ class NetworkParts:
     rng: random.Random
     wall: Callable[[], datetime]
     """The time of day, moved on by the event loop's clock."""
+    switchboard: Switchboard
     allow_loopback_ws: bool = False
     """Also take `ws://` stream URLs of this machine, for a gateway in development."""

@@ -10,10 +10,22 @@ from gateway.simulator.carrier.heard import StreamLog
 from gateway.simulator.carrier.tones import FRAME_BYTES, FRAME_S, RATE_BYTES, SILENCE
 from gateway.simulator.carrier.wav import mulaw_wav
 
-__all__ = ["CallReport", "ClockQuality", "Event", "MediaLog", "Segment", "Spoken", "heard_prefix_ms"]
+__all__ = [
+    "Bridge",
+    "CallReport",
+    "ClockQuality",
+    "Event",
+    "MediaLog",
+    "Segment",
+    "Sound",
+    "Spoken",
+    "heard_prefix_ms",
+]
 
 UNDERRUN_S = 0.3
 """A gap in the agent's audio shorter than this is a stutter; a longer one is a turn."""
+_INAUDIBLE = bytes([*range(0x78, 0x80), *range(0xF8, 0x100)])
+"""Samples below -55 dBFS."""
 RELIABLE_WORST_S = 0.1
 RELIABLE_LATE_SHARE = 0.01
 
@@ -34,6 +46,27 @@ class Spoken:
     start_s: float
     end_s: float
     text: str
+
+
+@dataclass(slots=True)
+class Sound:
+    """What the network let the caller hear: `ring` of a `<Dial>`, `wait` music of a conference, a `play` of a sound
+    file or of digits, another party (`bridged`)."""
+
+    kind: str
+    start_s: float
+    end_s: float | None = None
+    """None: until the end."""
+
+
+@dataclass(slots=True)
+class Bridge:
+    """A time in which this call and another heard each other."""
+
+    other_sid: str
+    start_s: float
+    end_s: float | None = None
+    """None: until the end."""
 
 
 @dataclass(slots=True)
@@ -122,10 +155,13 @@ class CallReport:
     """One call, from offer to end."""
 
     call_sid: str
+    parent_sid: str | None = None
+    """The call whose `<Dial>` made this one."""
     outcome: str = "failed"
     """Twilio's final call status: completed, busy, no-answer, failed or canceled."""
     ended_by: str = ""
-    """caller, twiml, end_of_twiml, rest, time_limit, application_error, redirect_limit, reject, not_answered."""
+    """caller (the person on this call), twiml, end_of_twiml, rest, time_limit, application_error, redirect_limit,
+    reject, not_answered; of a call made by `<Dial>` also dial_over, answered_elsewhere."""
     duration_s: float = 0.0
     """Answer to end."""
     verbs: list[Event] = field(default_factory=list)
@@ -136,6 +172,10 @@ class CallReport:
     """Twilio's error codes. Twilio itself tells 31931 and 31951 once a stream; here every one is kept, to 200."""
     script_error: str | None = None
     """The step of the caller's script that could not be done, if any."""
+    sounds: list[Sound] = field(default_factory=list)
+    bridges: list[Bridge] = field(default_factory=list)
+    keys_heard: list[Event] = field(default_factory=list)
+    """Digits that came from the other side: `<Play digits>`, or keys of somebody this call was connected with."""
     deeds: list[Event] = field(default_factory=list)
     """What the caller did and when it began: say, barge_in, backchannel, dtmf, hang_up. `detail` is its length in ms,
     of dtmf the number of keys."""
@@ -189,6 +229,10 @@ class CallReport:
             "heard_s": round(len(media.played_bytes()) / RATE_BYTES, 3),
             "underruns": media.underruns,
             "silences": [[round(start, 3), round(end, 3)] for start, end in self.silences()],
+            "deaf_times": [[round(start, 3), round(end, 3)] for start, end in self.deaf_times()],
+            "sounds": [[round(sound.start_s, 3), _rounded(sound.end_s), sound.kind] for sound in self.sounds],
+            "bridges": [[round(one.start_s, 3), _rounded(one.end_s), one.other_sid] for one in self.bridges],
+            "deeds": [[round(deed.at_s, 3), deed.name] for deed in self.deeds],
             "marks": len(media.marks),
             "clears": [[round(clear.at_s, 3), int(clear.detail)] for clear in media.clears],
             "frames_sent": media.frames_sent,
@@ -200,14 +244,43 @@ class CallReport:
 
     def silences(self, longer_than_s: float = 2.0) -> list[tuple[float, float]]:
         """Return (start, end) of every time in which neither side nor the network made a sound."""
-        busy = [(segment.start_s, segment.end_s) for segment in (*self.media.heard, *self.media.said)]
-        busy += [(spoken.start_s, spoken.end_s) for spoken in self.spoken]
+        said = [(segment.start_s, segment.end_s) for segment in self.media.said]
+        return self._gaps([*said, *self._heard()], longer_than_s)
+
+    def deaf_times(self, longer_than_s: float = 2.0) -> list[tuple[float, float]]:
+        """Return (start, end) of every time in which the caller heard nothing: no voice, no ringing, no music.
+
+        Agent audio that is silent counts as nothing; the caller's own speech does not count.
+        """
+        return self._gaps(self._heard(), longer_than_s)
+
+    def _heard(self) -> list[tuple[float, float]]:
+        """Return when there was something to hear, pieces of the agent's audio by 20 ms."""
+        busy = [(spoken.start_s, spoken.end_s) for spoken in self.spoken]
+        busy += [(sound.start_s, self.duration_s if sound.end_s is None else sound.end_s) for sound in self.sounds]
+        return busy + [span for segment in self.media.heard for span in loud_spans(segment)]
+
+    def _gaps(self, busy: list[tuple[float, float]], longer_than_s: float) -> list[tuple[float, float]]:
         found, reached = [], 0.0
         for start, end in [*sorted(busy), (self.duration_s, self.duration_s)]:
             if start - reached > longer_than_s:
                 found.append((reached, start))
             reached = max(reached, end)
         return found
+
+
+def loud_spans(segment: Segment) -> list[tuple[float, float]]:
+    """Return (start, end) of the stretches of a segment that can be heard, to 20 ms."""
+    spans: list[tuple[float, float]] = []
+    for at in range(0, len(segment.audio), FRAME_BYTES):
+        if not segment.audio[at : at + FRAME_BYTES].translate(None, _INAUDIBLE):
+            continue
+        start = segment.start_s + at / RATE_BYTES
+        if spans and start - spans[-1][1] < 1e-6:
+            spans[-1] = (spans[-1][0], start + FRAME_S)
+        else:
+            spans.append((start, start + FRAME_S))
+    return spans
 
 
 def heard_prefix_ms(item_audio: bytes, heard: bytes) -> int | None:
@@ -227,6 +300,10 @@ def heard_prefix_ms(item_audio: bytes, heard: bytes) -> int | None:
         if best:
             break
     return best * 1000 // RATE_BYTES if best else None
+
+
+def _rounded(at_s: float | None) -> float | None:
+    return None if at_s is None else round(at_s, 3)
 
 
 def _matching(item: bytes, done: int, heard: bytes, at: int) -> int:

@@ -25,6 +25,7 @@ from gateway.simulator.carrier.courier import http_date
 from gateway.simulator.carrier.facts import API_VERSION
 from gateway.simulator.carrier.network import TwilioNetwork
 from gateway.simulator.carrier.orders import RestError, checked_url, document, method, one, order, read_form
+from gateway.simulator.carrier.parties import unreachable
 from gateway.simulator.carrier.plan import Callee, OutboundRequest
 
 __all__ = ["TwilioRest"]
@@ -35,12 +36,15 @@ _PAGE = 50
 
 
 class TwilioRest:
-    """REST for the account of `network`; `answer` says for each number called who picks up, and how."""
+    """REST for the account of `network`; `answer` says for each number called who picks up, and how.
+
+    Without it that is the network's parties, and no other number exists.
+    """
 
     def __init__(
         self,
         network: TwilioNetwork,
-        answer: Callable[[str], Callee],
+        answer: Callable[[str], Callee] | None = None,
         *,
         calls_per_s: int | None = None,
         api_keys: Mapping[str, str] | None = None,
@@ -50,7 +54,7 @@ class TwilioRest:
         Above `calls_per_s` creations in one second the answer is 429, code 20429; None never limits.
         """
         self._network = network
-        self._answer = answer
+        self._answer = answer or self._party
         self._calls_per_s = calls_per_s
         self._credentials = {network.account_sid: network.auth_token, **(api_keys or {})}
         self._recent: deque[float] = deque()
@@ -143,6 +147,9 @@ class TwilioRest:
     async def _run(self, call: LiveCall, wish: OutboundRequest) -> None:
         await call.outbound(wish, self._answer(wish.to))
 
+    def _party(self, number: str) -> Callee:
+        return self._network.party(number) or unreachable()
+
     async def _update(self, request: Request) -> Response:
         call, form = self._call(request), await read_form(request)
         status, text, url = one(form, "Status"), one(form, "Twiml"), one(form, "Url")
@@ -205,6 +212,7 @@ class TwilioRest:
             "from": facts.from_,
             "status": status,
             "direction": facts.direction,
+            "parent_call_sid": facts.parent_sid,
             "duration": str(seconds) if facts.ended else None,
             "date_created": http_date(call.created_at),
             "date_updated": http_date(self._network.wall()),

@@ -45,7 +45,8 @@ class Say:
 
 @dataclass(slots=True, frozen=True)
 class Wait:
-    """Wait for the agent, or until the caller hears a transfer ring, is connected to somebody, is so no more."""
+    """Wait for the agent; or, when the call is transferred, until the caller hears ringing or wait music, is connected
+    to somebody, is so no more (`alone`)."""
 
     until: Until
     within_s: float = 20.0

@@ -12,8 +12,10 @@ from urllib.parse import urljoin
 from xml.etree import ElementTree
 
 __all__ = [
+    "Conference",
     "Connect",
     "Dial",
+    "DialTarget",
     "Document",
     "Gather",
     "Hangup",
@@ -32,6 +34,7 @@ __all__ = [
 MAX_BYTES = 64 * 1024
 MAX_VERBS = 200
 PARAMETER_LIMIT = 500
+MAX_TARGETS = 10
 
 
 class TwimlError(Exception):
@@ -77,12 +80,42 @@ class Redirect:
 
 
 @dataclass(slots=True, frozen=True)
+class DialTarget:
+    """A `<Number>`, `<Sip>` or `<Client>`: somebody to ring."""
+
+    address: str
+    url: str | None = None
+    """TwiML for the called party, between the answer and the connection."""
+    method: str = "POST"
+    status_callback: str | None = None
+    status_events: Sequence[str] = ("completed",)
+
+
+@dataclass(slots=True, frozen=True)
+class Conference:
+    name: str
+    starts: bool
+    """`startConferenceOnEnter`."""
+    ends: bool
+    """`endConferenceOnExit`."""
+    wait_url: str | None
+    """None is Twilio's hold music, "" silence."""
+    wait_method: str
+    status_callback: str | None
+    status_events: Sequence[str]
+
+
+@dataclass(slots=True, frozen=True)
 class Dial:
-    targets: Sequence[str]
+    """`answerOnBridge` concerns calls that are not answered yet; here a call is answered by its first verb."""
+
+    targets: Sequence[DialTarget]
+    conference: Conference | None
     action: str | None
     method: str
     timeout_s: float
     time_limit_s: float
+    caller_id: str | None
 
 
 @dataclass(slots=True, frozen=True)
@@ -174,12 +207,46 @@ def _verb(element: ElementTree.Element, base: str) -> Verb:  # noqa: PLR0911 - o
 
 
 def _dial(element: ElementTree.Element, base: str) -> Verb:
-    targets = [_text(child) for child in element if child.tag in ("Number", "Sip", "Client")]
-    targets = targets or [text for text in [_text(element)] if text]
-    if not targets:
-        raise TwimlError(12200, "<Dial> names nobody to call")
-    timeout, limit = _number(element, "timeout", 30), _number(element, "timeLimit", 14400)
-    return Dial(targets, _url(element, "action", base), _method(element), timeout, limit)
+    targets = [_target(child, base) for child in element if child.tag in ("Number", "Sip", "Client") and _text(child)]
+    rooms = [_conference(child, base) for child in element if child.tag == "Conference" and _text(child)]
+    targets = targets or [DialTarget(text) for text in [_text(element)] if text and not len(element)]
+    if bool(targets) == bool(rooms) or len(rooms) > 1:
+        raise TwimlError(12200, "<Dial> names nobody to call, or a conference besides somebody")
+    if len(targets) > MAX_TARGETS:
+        raise TwimlError(12200, f"<Dial> rings more than {MAX_TARGETS} at once")
+    return Dial(
+        targets,
+        rooms[0] if rooms else None,
+        _url(element, "action", base),
+        _method(element),
+        _number(element, "timeout", 30),
+        _number(element, "timeLimit", 14400),
+        element.get("callerId", "").strip() or None,
+    )
+
+
+def _target(element: ElementTree.Element, base: str) -> DialTarget:
+    return DialTarget(
+        _text(element),
+        _url(element, "url", base),
+        _method(element),
+        _url(element, "statusCallback", base),
+        # Twilio's documentation of the nouns: `completed` when nothing is said.
+        tuple(element.get("statusCallbackEvent", "completed").split()),
+    )
+
+
+def _conference(element: ElementTree.Element, base: str) -> Conference:
+    wait = element.get("waitUrl")
+    return Conference(
+        _text(element),
+        starts=element.get("startConferenceOnEnter", "true").lower() != "false",
+        ends=element.get("endConferenceOnExit", "false").lower() == "true",
+        wait_url=urljoin(base, wait.strip()) if wait and wait.strip() else None if wait is None else "",
+        wait_method="GET" if element.get("waitMethod", "").upper() == "GET" else "POST",
+        status_callback=_url(element, "statusCallback", base),
+        status_events=tuple(element.get("statusCallbackEvent", "").split()),
+    )
 
 
 def _connect(element: ElementTree.Element, base: str) -> Verb:

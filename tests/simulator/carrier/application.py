@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -15,7 +15,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped, unused-ignore]
 
 from gateway.simulator.asgi import AsgiHost
-from gateway.simulator.carrier import CallbackFaults, CallPlan, LineModel, Script, TwilioNetwork
+from gateway.simulator.carrier import CallbackFaults, CallPlan, LineModel, Party, Script, TwilioNetwork
 
 ACCOUNT = "AC00000000000000000000000000000001"
 TOKEN = "test_auth_token_0123456789abcdef"
@@ -115,12 +115,13 @@ async def network(
     application: Application,
     line: LineModel | None = None,
     faults: CallbackFaults | None = None,
+    parties: Sequence[Party] = (),
 ) -> AsyncIterator[TwilioNetwork]:
     """A network joined to the application in this process."""
     async with AsyncExitStack() as stack:
         host = await stack.enter_async_context(AsgiHost(application.app))
         http = await stack.enter_async_context(host.http())
-        yield TwilioNetwork(ACCOUNT, TOKEN, http, host.connect, line=line, faults=faults, seed=1)
+        yield TwilioNetwork(ACCOUNT, TOKEN, http, host.connect, line=line, faults=faults, parties=parties, seed=1)
 
 
 def plan(script: Script, **more: object) -> CallPlan:

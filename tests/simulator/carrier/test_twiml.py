@@ -7,8 +7,10 @@ import pytest
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped, unused-ignore]
 
 from gateway.simulator.carrier.twiml import (
+    Conference,
     Connect,
     Dial,
+    DialTarget,
     Gather,
     Hangup,
     Pause,
@@ -42,7 +44,8 @@ def test_all_verbs_are_read() -> None:
         Play("ww1", ""),
         Redirect("https://gw.example.com/again", "GET"),
     ]
-    assert verbs[4] == Dial(["+14155550150", "sip:a@b"], "https://gw.example.com/twilio/after", "POST", 25, 14400)
+    targets = [DialTarget("+14155550150"), DialTarget("sip:a@b")]
+    assert verbs[4] == Dial(targets, None, "https://gw.example.com/twilio/after", "POST", 25, 14400, None)
     assert verbs[5:] == [Reject("rejected"), Gather([], URL, "POST", 5, 1, "#"), Unknown("Enqueue"), Hangup()]
 
 
@@ -108,3 +111,38 @@ def test_a_public_origin_is_routed_to_its_real_address() -> None:
     assert router.real("https://gw.example.com/a?b=c") == "http://127.0.0.1:8080/a?b=c"
     assert router.real("wss://gw.example.com/m") == "ws://127.0.0.1:8080/m"
     assert router.real("https://other.example.com/a") == "https://other.example.com/a"
+
+
+def test_a_number_to_dial_has_its_own_url_and_callback() -> None:
+    body = b"""<Response><Dial callerId="+14155550199" timeLimit="60"><Number url="/brief" method="GET"
+      statusCallback="/leg" statusCallbackEvent="initiated answered">+14155550150</Number></Dial></Response>"""
+    base = "https://gw.example.com/twilio"
+    target = DialTarget(
+        "+14155550150", "https://gw.example.com/brief", "GET", base[:-7] + "/leg", ("initiated", "answered")
+    )
+    assert parse_twiml(body, URL).verbs == [Dial([target], None, None, "POST", 30, 60, "+14155550199")]
+
+
+def test_a_conference_is_read() -> None:
+    body = b"""<Response><Dial><Conference startConferenceOnEnter="false" endConferenceOnExit="true" waitUrl=""
+      statusCallback="/room" statusCallbackEvent="join leave">ab12</Conference></Dial></Response>"""
+    room = Conference("ab12", False, True, "", "POST", "https://gw.example.com/room", ("join", "leave"))
+    assert parse_twiml(body, URL).verbs == [Dial([], room, None, "POST", 30, 14400, None)]
+    plain = parse_twiml(b"<Response><Dial><Conference>x</Conference></Dial></Response>", URL).verbs[0]
+    assert isinstance(plain, Dial)
+    assert plain.conference == Conference("x", True, False, None, "POST", None, ())
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        "",
+        "<Number/>",
+        "<Conference>a</Conference><Number>+14155550150</Number>",
+        "<Conference>a</Conference><Conference>b</Conference>",
+        "<Number>+14155550150</Number>" * 11,
+    ],
+)
+def test_a_dial_of_nobody_or_too_many_is_refused(inside: str) -> None:
+    with pytest.raises(TwimlError, match="<Dial>"):
+        parse_twiml(f"<Response><Dial>{inside}</Dial></Response>".encode(), URL)
