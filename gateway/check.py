@@ -7,13 +7,13 @@ secret or a whole telephone number. A session with the model is opened but no au
 import asyncio
 import json
 from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpcore2
 import httpx2
 
+from gateway.advice import CheckResult, advice
 from gateway.agents import Agent, AgentsFile, Tool, load_agents
 from gateway.config import Settings, database_sentence
 from gateway.errors import ConfigError, ModelError, ToolError
@@ -35,19 +35,6 @@ G711 = "audio/pcmu"
 KEY_CODES = frozenset({"401", "403", "3000", "invalid_api_key"})
 MODEL_CODES = frozenset({"4000", "4004", "invalid_model", "model_not_found", "missing_model"})
 QUOTA_CODES = frozenset({"429", "insufficient_quota", "credit_balance_exhausted", "billing_hard_limit_reached"})
-
-
-@dataclass(slots=True, frozen=True)
-class CheckResult:
-    """What one check found."""
-
-    name: str
-    ok: bool
-    detail: str
-    fix: str = ""
-    """What to do about it; empty when nothing is."""
-    warning: bool = False
-    """Calls will work, but something is not as it should be; `ok` is true."""
 
 
 class _Finding(Exception):
@@ -77,6 +64,7 @@ async def run_checks(settings: Settings | ConfigError, agents_path: Path, *, net
             for agent in agents.agents.values()
             for tool in agent.tools
         ]
+        results += advice(settings, agents)
     if settings.api_keys:
         results.append(await _run("api keys", _api_keys(settings)))
     results.append(await _run("recordings", _recordings(settings.recordings_dir)))

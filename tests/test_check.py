@@ -125,6 +125,14 @@ def test_an_agent_nobody_can_call_is_a_warning(folder: Path) -> None:
     assert check(settings())["agents file"].warning
 
 
+def test_what_cannot_work_on_a_call_is_told_with_the_rest(folder: Path) -> None:
+    target = '{targets: {desk: {number: "+442079460000"}}}'
+    (folder / "agents.yaml").write_text(AGENTS + f"    transfer: {target}\n    collect_digits: true\n")
+    results = check(settings(public_url="https://voice.example.com"))
+    assert not results["transfer of support"].ok
+    assert results["digits of support"].warning
+
+
 def test_a_missing_secret_is_a_failure(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CHECK_TEST_SECRET")
     found = check(settings())["secret of support/lookup"]

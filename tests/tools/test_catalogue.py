@@ -83,3 +83,12 @@ def test_many_violations_are_bounded() -> None:
     told = refusal('{"order_id": "A", "lines": [' + ",".join(['"' + "y" * 1000 + '"'] * 20) + "]}")
     assert told.count("; ") == 4
     assert len(told) < 1700
+
+
+def test_every_function_that_the_gateway_runs_is_known_as_built_in() -> None:
+    keys = {"collect_digits": True, "send_digits": True, "transfer": {"targets": {"desk": {"number": "+14155550100"}}}}
+    catalogue = Catalogue(Agent.model_validate({"instructions": "x", **keys}))
+    assert [tool.name for tool in catalogue] == ["transfer_call", "collect_digits", "send_digits", "hang_up"]
+    assert all(tool.kind is ToolKind.BUILTIN and tool.webhook is None for tool in catalogue)
+    with pytest.raises(ToolError, match="target"):
+        parse_arguments(catalogue.find("transfer_call"), '{"target": "+14155550100", "summary": "x"}')

@@ -1,0 +1,95 @@
+"""What `gateway check` says about how agents behave."""
+
+from collections.abc import Mapping
+
+import pytest
+from pydantic import SecretStr
+
+from gateway.advice import CheckResult, advice
+from gateway.agents import AgentsFile
+from gateway.config import Settings
+
+TRANSFER = {"targets": {"desk": {"number": "+14155550100", "mode": "warm"}}}
+TWILIO = {"twilio_account_sid": "AC" + "0" * 32, "twilio_auth_token": SecretStr("f" * 32)}
+KEY = {"api_keys": (SecretStr("desk-key-0123456789"),)}
+FAR = "https://voice.example.com"
+
+
+def said(agent: Mapping[str, object], **settings: object) -> list[CheckResult]:
+    file = AgentsFile.model_validate({"agents": {"a": {"instructions": "x", **agent}}})
+    results = list(advice(Settings.model_validate({"public_url": FAR, **settings}), file))
+    for result in results:
+        assert bool(result.fix) == (not result.ok or result.warning)
+        assert "+1415" not in repr(result)
+    return results
+
+
+def only(agent: Mapping[str, object], **settings: object) -> tuple[str, bool, bool]:
+    (result,) = said(agent, **settings)
+    return result.detail, result.ok, result.warning
+
+
+def test_a_plain_agent_gets_no_advice() -> None:
+    assert said({}) == []
+    assert said({"early_reply": True, "idle": True, "barge_in": "reversible", "turn_detection": "patient"}) == []
+
+
+def test_a_transfer_that_can_never_work_is_a_failure_but_not_where_nobody_calls() -> None:
+    detail = "the carrier cannot be asked: every transfer will fail"
+    assert only({"transfer": TRANSFER}) == (detail, False, False)
+    assert only({"transfer": TRANSFER}, public_url="http://127.0.0.1:8080") == (detail, True, True)
+    assert only({"transfer": TRANSFER}, twilio_auth_token=TWILIO["twilio_auth_token"]) == (detail, False, False)
+    assert only({"transfer": TRANSFER}, **TWILIO) == ("targets: 1", True, False)
+
+
+def test_an_api_key_of_the_carrier_is_enough_for_a_transfer() -> None:
+    keys = {"twilio_api_key_sid": "SK" + "0" * 32, "twilio_api_key_secret": SecretStr("s")}
+    assert only({"transfer": TRANSFER}, twilio_account_sid=TWILIO["twilio_account_sid"], **keys)[1:] == (True, False)
+
+
+def test_a_target_that_is_the_gateway_itself_is_a_warning() -> None:
+    results = said({"transfer": TRANSFER, "numbers": ["+14155550100"]}, **TWILIO)
+    assert results[1].detail == "its number is that of agent a" and results[1].warning
+
+
+def test_a_warm_target_that_a_machine_can_accept_is_a_warning() -> None:
+    targets = {"desk": {"number": "+14155550100", "mode": "warm", "accept_key": ""}}
+    results = said({"transfer": {"targets": targets}}, **TWILIO)
+    assert [result.detail for result in results if result.warning] == [
+        "whoever answers has accepted, machines too",
+    ]
+
+
+def test_tokens_that_nobody_can_redeem_are_a_warning() -> None:
+    assert only({"collect_digits": True})[1:] == (True, True)
+    assert said({"collect_digits": True}, **KEY) == []
+
+
+def test_turns_that_only_the_api_ends_are_a_warning_and_without_a_key_a_failure() -> None:
+    silent = {"turn_detection": {"type": "manual", "key": None}}
+    assert only(silent, **KEY) == ("only commands of the API end the caller's turns", True, True)
+    assert only(silent)[1] is False
+    assert said({"turn_detection": "manual"}) == []
+    assert said({"turn_detection": {"type": "manual", "key": None, "own_ear": True}}) == []
+
+
+def test_two_who_speak_up_in_a_silence_are_a_warning() -> None:
+    turns = {"type": "server_vad", "idle_timeout_ms": 6000}
+    assert only({"turn_detection": turns, "idle": True})[1:] == (True, True)
+    assert said({"turn_detection": turns}) == []
+
+
+@pytest.mark.parametrize(
+    ("agent", "detail"),
+    [
+        ({"transcription": None}, "without transcription only the length of the caller's speech is judged"),
+        ({"language": "de"}, "the words that do not interrupt are English, and the language is de"),
+    ],
+)
+def test_a_reversible_barge_in_that_cannot_judge_words_is_a_warning(agent: dict[str, object], detail: str) -> None:
+    assert only({"barge_in": "reversible", **agent}) == (detail, True, True)
+
+
+def test_words_of_ones_own_language_need_no_advice() -> None:
+    assert said({"barge_in": {"backchannels": ["ja", "genau"]}, "language": "de"}) == []
+    assert said({"barge_in": "reversible", "language": "en"}) == []
