@@ -71,6 +71,10 @@ class CallerSound:
         """How much of it was not digital silence."""
         return self.sounding_bytes / BYTES_PER_MS
 
+    def sounded(self, start_s: float, end_s: float) -> bool:
+        """Whether anything but digital silence arrived between two loop times."""
+        return any(span.start_s <= end_s and span.end_s >= start_s for span in self.spans)
+
     def add(self, mulaw: bytes, now: float) -> None:
         sounding = len(mulaw) - sum(mulaw.count(silence) for silence in SILENCES)
         self.total_bytes += len(mulaw)

@@ -157,6 +157,8 @@ def test_caller_audio_is_counted_by_whether_it_is_digital_silence() -> None:
             assert 90 < caller.sounding_ms <= 100 + 1 / 8
             spans = [(round(span.start_s, 3), round(span.end_s, 3)) for span in caller.spans]
             assert spans == [(1.0, 1.08), (2.1, 2.1)]
+            assert caller.sounded(1.0, 1.01) and caller.sounded(1.05, 2.0)
+            assert not caller.sounded(0.0, 0.99) and not caller.sounded(1.09, 2.09)
             assert bytes(caller.audio[:2400]) == silence(300)
             assert len(caller.audio) == caller.ms * 8
 
