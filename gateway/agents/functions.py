@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from gateway.core.functions import COLLECT_DIGITS, HANG_UP, SEND_DIGITS, TRANSFER_CALL
+
 __all__ = [
     "BUILT_IN",
     "COLLECT_DIGITS",
@@ -20,16 +22,11 @@ __all__ = [
     "transfer_call_tool",
 ]
 
-HANG_UP = "hang_up"
-"""Name of the built-in function by which the model ends the call."""
-TRANSFER_CALL = "transfer_call"
-COLLECT_DIGITS = "collect_digits"
-SEND_DIGITS = "send_digits"
-
 BUILT_IN = frozenset({HANG_UP, TRANSFER_CALL, COLLECT_DIGITS, SEND_DIGITS})
 """Names that no tool of the business may take."""
 
 MAX_DIGITS = 32
+"""Fewer than the core takes: no number that people key in is longer."""
 
 
 def _function(name: str, description: str, properties: Mapping[str, Any], *required: str) -> Mapping[str, Any]:

@@ -1,15 +1,20 @@
 """The agents file: what a good one becomes, and the sentences a bad one gets."""
 
+import json
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from openai.types.realtime import RealtimeClientEvent
 from pydantic import TypeAdapter, ValidationError
 
+import gateway.agents
 from gateway.agents import Agent, AgentsFile, load_agents, resolve_secret, schema
 from gateway.errors import ConfigError
 from gateway.plans import plan_of, session_of
@@ -289,6 +294,36 @@ def test_the_schema_describes_every_key_for_editors() -> None:
     for part in [document, *document["$defs"].values()]:
         for name, field in part["properties"].items():
             assert "description" in field or "const" in field or "enum" in field, name
+
+
+@pytest.mark.parametrize(
+    ("keys", "right"),
+    [
+        ("{}", True),
+        ("{turn_detection: spelling, barge_in: reversible, early_reply: true, idle: true}", True),
+        ("{turn_detection: {type: manual, key: null}, barge_in: {confirm_ms: 400}, idle: null}", True),
+        ('{transfer: {targets: {a: {number: "+14155550100", mode: warm, accept_key: ""}}}}', True),
+        ("{turn_detection: slow}", False),
+        ("{barge_in: maybe}", False),
+        ("{early_reply: {confirm: 3}}", False),
+        ("{transfer: {targets: {}}}", False),
+    ],
+)
+def test_an_editor_with_the_schema_agrees_with_the_gateway(file: Path, keys: str, right: bool) -> None:
+    document = {"agents": {"a": {"instructions": "x", **yaml.safe_load(keys)}}}
+    assert jsonschema_rs.validator_for(schema()).is_valid(document) is right
+    file.write_text(json.dumps(document))
+    if right:
+        load_agents(file)
+    else:
+        with pytest.raises(ConfigError):
+            load_agents(file)
+
+
+def test_the_example_of_the_readme_is_a_sound_file(file: Path) -> None:
+    readme = Path(gateway.agents.__file__).with_name("README.md").read_text()
+    (example,) = re.findall(r"^```yaml\n(.*?)^```", readme, re.DOTALL | re.MULTILINE)
+    assert loaded(file, example).agents["support"].transfer is not None
 
 
 def test_secrets_are_resolved_from_environment_and_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
 """What a model is told of the functions that the gateway runs itself."""
 
+import json
+
 import jsonschema_rs
 import pytest
 from openai.types.realtime import RealtimeFunctionTool
 from pydantic import TypeAdapter
 
 from gateway.agents import Agent
+from gateway.core.functions import collect_arguments, digits_arguments
 from gateway.plans import plan_of, session_of
 
 ALL = Agent.model_validate(
@@ -60,6 +63,8 @@ def test_a_model_chooses_among_the_targets_by_what_they_are_for() -> None:
 )
 def test_digits_are_collected_by_sound_arguments_only(arguments: object, right: bool) -> None:
     assert accepts("collect_digits", arguments) is right
+    if right:
+        assert collect_arguments(json.dumps(arguments)).prompt
 
 
 @pytest.mark.parametrize(
@@ -67,3 +72,5 @@ def test_digits_are_collected_by_sound_arguments_only(arguments: object, right: 
 )
 def test_keys_are_sent_by_sound_arguments_only(digits: str, right: bool) -> None:
     assert accepts("send_digits", {"digits": digits}) is right
+    if right:
+        assert digits_arguments(json.dumps({"digits": digits})) == digits
