@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx2
+import pytest
 
 from gateway.simulator.asgi import AsgiHost
 from gateway.simulator.carrier import (
@@ -19,7 +20,7 @@ from gateway.simulator.carrier import (
     TwilioRest,
 )
 from tests.clock import run
-from tests.simulator.carrier.application import ACCOUNT, GOODBYE, ORIGIN, TOKEN, Application, network
+from tests.simulator.carrier.application import ACCOUNT, GOODBYE, ORIGIN, TOKEN, Application, Peer, network
 
 CALLS = f"https://api.twilio.com/2010-04-01/Accounts/{ACCOUNT}/Calls.json"
 ORDER: Mapping[str, Any] = {
@@ -169,6 +170,37 @@ def test_a_redirect_replaces_what_the_call_does() -> None:
     for report in run(main()):
         assert report.says_heard == ["Goodbye."]
         assert report.ended_by == "twiml"
+
+
+def test_a_redirect_stops_the_stream_and_closes_its_socket_before_the_new_document_runs() -> None:
+    events: list[tuple[str, float]] = []
+
+    async def listen(peer: Peer) -> None:
+        loop = asyncio.get_running_loop()
+        await peer.until("start")
+        await peer.play(b"\1" * 80_000)
+        await peer.until("stop")
+        events.append(("stop", loop.time()))
+        try:
+            await peer.receive()
+        finally:
+            events.append(("closed", loop.time()))
+
+    async def main() -> CallReport:
+        async with desk(Application(listen), Callee(script=Script([Pause(60.0)]))) as rest:
+            sid = (await rest.create()).json()["sid"]
+            await passing(5.0)
+            events.append(("redirect", asyncio.get_running_loop().time()))
+            await rest.update(sid, Twiml=GOODBYE)
+            return await rest.ended(sid)
+
+    report = run(main())
+    assert [name for name, _ in events] == ["redirect", "stop", "closed"]
+    assert events[-1][1] - events[0][1] < 0.05
+    (stream,) = report.media.streams
+    assert stream.closed_s == pytest.approx(4.0, abs=0.05)
+    assert stream.runs[-1].end_s <= 4.05
+    assert report.spoken[0].start_s >= (stream.closed_s or 0)
 
 
 def test_a_ringing_call_can_be_canceled() -> None:
