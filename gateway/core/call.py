@@ -59,6 +59,7 @@ SILENT = "silent"
 """`ModelClosed.code` of a session that was given up because its server said nothing at all."""
 MAX_CALLS = 16
 """Function calls that may run at once; a model that asks for more gets an error."""
+OK_OUTPUT = '{"ok": true}'
 BUILT_IN_S = 3600.0
 """A function of ours has time-outs of its own; this one only keeps it from being forgotten."""
 
@@ -106,6 +107,7 @@ class Call:
             self._ending.deadline,
             self._speaking.deadline if state.active else None,
             self._keypad.deadline,
+            self._keys_out_at,
             self._idle.deadline if self._idle is not None and state.active else None,
         )
         return min((at for at in candidates if at is not None), default=None)
@@ -364,7 +366,7 @@ class Call:
 
     def _audio_delta(self, event: ev.AudioDelta, now: float) -> list[Command]:
         state = self.state
-        both_up = state.model_up and state.stream_up
+        both_up = state.model_up and state.stream_up and state.phase is not Phase.TRANSFERRING
         if not both_up or self._ending.hanging_up or state.playout.is_cut(event.response_id):
             return []
         if event.response_id == state.slot.response_id:
@@ -410,8 +412,10 @@ class Call:
         state = self.state
         built_in = call.name in self.plan.built_in
         if call.name == functions.HANG_UP and built_in:
-            output = SubmitToolOutput(call.tool_call_id, '{"ok": true}')
-            return [output, *self._ending.goodbye(EndReason.AGENT_HANGUP, now)]
+            known = not state.tool_calls.start(call, response_id, BUILT_IN_S, now)
+            answered = None if known else state.tool_calls.answer(call.tool_call_id, OK_OUTPUT)
+            output = [SubmitToolOutput(call.tool_call_id, OK_OUTPUT)] if answered is not None else []
+            return [*output, *self._ending.goodbye(EndReason.AGENT_HANGUP, now)]
         if len(state.tool_calls.running()) >= MAX_CALLS:
             state.slot.want(outputs={call.tool_call_id})
             return [SubmitToolOutput(call.tool_call_id, error_output("too many function calls at once"))]
@@ -437,7 +441,7 @@ class Call:
                     )
                 case _:
                     self._operations.press_keys(functions.digits_arguments(call.arguments))
-                    return self._answer(call.tool_call_id, '{"ok": true}')
+                    return self._answer(call.tool_call_id, OK_OUTPUT)
         except functions.BadArguments as bad:
             refused = str(bad)
         return self._answer(call.tool_call_id, error_output(refused)) if refused else commands
@@ -487,11 +491,18 @@ class Call:
 
     def _send_keys(self, now: float) -> list[Command]:
         """Press the keys that wait, once nothing plays any more."""
-        if not self._operations.keys_out or self.state.playout.unheard or not self.state.active:
+        due = self._keys_out_at
+        if due is None or now < due:
             return []
         digits, self._operations.keys_out = self._operations.keys_out, ""
         self.state.playout.occupy(len(digits) * KEY_S, now)
         return [SendDigits(digits)]
+
+    @property
+    def _keys_out_at(self) -> float | None:
+        """When keys that wait may be pressed: once what we sent before has sounded."""
+        wait = self._operations.keys_out and self.state.active and not self.state.playout.unheard
+        return self.state.playout.ends_s() if wait else None
 
     # --- time ---------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 
-from gateway.core.commands import Command, CreateItem
+from gateway.core.commands import CloseModel, Command, CreateItem
 from gateway.core.deadlines import Timer
 from gateway.core.events import TransferProgress
 from gateway.core.speaking import Speaking
@@ -55,10 +55,7 @@ class Moving:
                 state.transfer.reached()
                 return Step(commands, reached=True)
             case Outcome.MOVE:
-                silenced = self._speaking.fall_silent("cut_short", now, cancel=True)
-                state.enter(Phase.TRANSFERRING)
-                state.timers.clear(Timer.RING, Timer.SILENCE, Timer.WISH)
-                return Step(silenced + commands)
+                return Step(self._leave(now) + commands)
             case Outcome.BACK:
                 if state.phase is Phase.TRANSFERRING and not state.stream_up:
                     state.transfer.came_back(now)
@@ -84,13 +81,23 @@ class Moving:
         """Move on when the last words were heard, ring while nobody speaks, give up in time."""
         state, transfer = self._state, self._state.transfer
         expired = transfer.deadline is not None and now >= transfer.deadline
-        if transfer.phase is TransferPhase.LEADING and state.active and (expired or not state.talking):
-            state.enter(Phase.TRANSFERRING)
-            state.timers.clear(Timer.SILENCE, Timer.WISH)
-            return Step(self._speaking.fall_silent("cut_short", now, cancel=True) + transfer.lead(now))
+        leading = transfer.phase is TransferPhase.LEADING
+        if leading and state.phase in (Phase.ACTIVE, Phase.RECOVERING) and (expired or not state.talking):
+            return Step(self._leave(now) + transfer.lead(now))
         if expired and transfer.phase is not TransferPhase.LEADING:
             return self._expired()
         return Step(self._ring(now) if transfer.phase is TransferPhase.RINGING and state.active else [])
+
+    def _leave(self, now: float) -> list[Command]:
+        """The caller is taken over: nothing more is said to them, and a new session that is not ready is not needed."""
+        state = self._state
+        commands = self._speaking.fall_silent("cut_short", now, cancel=True)
+        if state.phase is Phase.RECOVERING:
+            commands.append(CloseModel())
+            state.model_up = False
+        state.enter(Phase.TRANSFERRING)
+        state.timers.clear(Timer.RING, Timer.SILENCE, Timer.WISH, Timer.RECOVER)
+        return commands
 
     def _expired(self) -> Step:
         state = self._state

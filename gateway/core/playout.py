@@ -93,6 +93,8 @@ class Playout:
         """The response and item of the newest audio."""
         self._detached: set[str] = set()
         self._held = False
+        self._busy_s = 0.0
+        """Until when the line belongs to something else."""
         self._ends_s = 0.0
         self._unmarked_ms = 0.0
         self._tail_ms = 0.0
@@ -101,7 +103,7 @@ class Playout:
     @property
     def deadline(self) -> float | None:
         """When the next piece may leave; None while no piece waits, or none may leave."""
-        return self._ends_s - self._lead_s if self._tail and not self._held else None
+        return max(self._ends_s - self._lead_s, self._busy_s) if self._tail and not self._held else None
 
     @property
     def unheard(self) -> bool:
@@ -132,7 +134,7 @@ class Playout:
 
     def occupy(self, seconds: float, now: float) -> None:
         """Leave the line to something else: what comes next plays after it. Only while nothing is unheard."""
-        self._ends_s = max(self._ends_s, now) + seconds
+        self._ends_s = self._busy_s = max(self._ends_s, now) + seconds
 
     def hold(self, now: float) -> list[Command]:
         """Stop at once and keep what was not heard; whatever is received meanwhile waits too."""
@@ -151,7 +153,7 @@ class Playout:
         self._sent.clear()
         self._tail.extendleft(reversed(kept))
         self._tail_ms += sum(piece.ms for piece in kept)
-        self._ends_s = now
+        self._ends_s = max(now, self._busy_s)
         self._unmarked_ms = 0.0
         return commands
 
@@ -193,7 +195,7 @@ class Playout:
         """Send what the lead allows now. Call at `deadline`."""
         commands: list[Command] = []
         # Compared as `deadline` is computed: rearranged, rounding could leave a piece behind at its own deadline.
-        while self._tail and not self._held and now >= self._ends_s - self._lead_s:
+        while self._tail and not self._held and now >= max(self._ends_s - self._lead_s, self._busy_s):
             piece = self._tail.popleft()
             self._tail_ms -= piece.ms
             piece.sent_s = now
@@ -245,7 +247,7 @@ class Playout:
                 # It is still being generated: what is on its way of this item will not be heard either.
                 unheard[self._newest[1]] = None
         self._forget_unheard()
-        self._ends_s = now
+        self._ends_s = max(now, self._busy_s)
         self._unmarked_ms = 0.0
         items = tuple(self._cut_item(item_id) for item_id in unheard if not item_id.startswith(OWN))
         commands += [self._tell(item) for item in items if item.item_id not in self._detached]

@@ -29,7 +29,7 @@ class Phase(Enum):
 TRANSITIONS: dict[Phase, frozenset[Phase]] = {
     Phase.CONNECTING: frozenset({Phase.ACTIVE, Phase.ENDING, Phase.ENDED}),
     Phase.ACTIVE: frozenset({Phase.RECOVERING, Phase.TRANSFERRING, Phase.ENDING, Phase.ENDED}),
-    Phase.RECOVERING: frozenset({Phase.ACTIVE, Phase.ENDING, Phase.ENDED}),
+    Phase.RECOVERING: frozenset({Phase.ACTIVE, Phase.TRANSFERRING, Phase.ENDING, Phase.ENDED}),
     Phase.TRANSFERRING: frozenset({Phase.ACTIVE, Phase.ENDING, Phase.ENDED}),
     Phase.ENDING: frozenset({Phase.ENDED}),
     Phase.ENDED: frozenset(),
