@@ -7,10 +7,10 @@ loud; 100 ms on and 100 ms off are well above what a receiver must recognise (IT
 import math
 from functools import cache
 
+from gateway.core.digits import KEY_S
+
 __all__ = ["KEY_S", "key"]
 
-KEY_S = 0.2
-"""What one key takes with its pause; the core counts with it."""
 TONE_S = 0.1
 RATE_HZ = 8000
 KEYS = "123A456B789C*0#D"
