@@ -4,6 +4,7 @@ Both are known only from the whole journal: a transcript comes late and in any o
 is cut, before or after the words are known. So the journal is read once for this before it is told.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from gateway.records.story import number, text
@@ -15,6 +16,7 @@ CUTS = frozenset({"barge_in", "dropped", "cut_short", "muted", "cancelled"})
 """Kinds of notes that an item was cut, with `item_id`, `heard_ms` and `received_ms`."""
 VOICE_S = 2.0
 """A voice that our own ear noticed longer before the model's turn detection did belongs to something else."""
+FRAME_MS = 20.0
 CUT_HERE = "… [cut here, estimate]"
 
 
@@ -27,6 +29,9 @@ class Words:
         self._cut: dict[str, Mapping[str, JsonValue]] = {}
         self._heard: dict[str, Mapping[str, JsonValue]] = {}
         self._dropped: set[str] = set()
+        self._sent_ms: defaultdict[str, float] = defaultdict(float)
+        self._heard_ms: defaultdict[str, float] = defaultdict(float)
+        self._over = False
         self._voice_s: float | None = None
         for entry in journal:
             self._read(entry)
@@ -42,7 +47,7 @@ class Words:
         if text(entry.data, "response_id") in self._dropped and item_id not in self._begins_s:
             return None
         if cut is None:
-            return whole
+            return self._until_the_end(item_id, whole)
         heard_ms, received_ms = number(cut, "heard_ms"), number(cut, "received_ms")
         if heard_ms is not None and heard_ms <= 0:
             return None
@@ -52,6 +57,17 @@ class Words:
             return f"{whole} [heard in part]"
         of = f" of {received_ms / 1000:.1f}" if received_ms is not None else ""
         return f"{whole} [heard {heard_ms / 1000:.1f}{of} s]"
+
+    def _until_the_end(self, item_id: str, whole: str) -> str | None:
+        """Return what was heard of an item that nobody cut: all of it, unless the end of the call came first."""
+        if not self._over or not self._sent_ms:
+            return whole
+        heard_ms = self._heard_ms[item_id]
+        if heard_ms <= 0:
+            return None
+        if heard_ms >= self._sent_ms[item_id] - FRAME_MS:
+            return whole
+        return f"{whole} [heard {heard_ms / 1000:.1f} s, then the call ended]"
 
     def _read(self, entry: JournalEntry) -> None:
         data, item_id = entry.data, text(entry.data, "item_id")
@@ -63,7 +79,12 @@ class Words:
             case "InputCommitted":  # the only word of a turn that we ended ourselves
                 self._begins_s.setdefault(item_id, self._voice(entry.at_s))
                 self._voice_s = None
+            case "PlayAudio":
+                self._sent_ms[item_id] += number(data, "ms") or 0
+            case "LegEnded" | "HangUp" | "end":
+                self._over = True
             case "Heard":
+                self._heard_ms[item_id] += number(data, "ms") or 0
                 heard_s = number(data, "begins_s")
                 self._begins_s.setdefault(item_id, entry.at_s if heard_s is None else heard_s)
             case "heard_text":

@@ -1,6 +1,7 @@
 """A journal is told in the order of the conversation, however late its parts came, and however broken it is."""
 
 from datetime import UTC, datetime
+from typing import TypeAlias
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -161,7 +162,8 @@ def agent_lines(*rows: tuple[float, str, str, dict[str, JsonValue]]) -> list[tup
     return [(line.at_s, line.kind, line.what) for line in lines if line.who == "agent"]
 
 
-SAID: tuple[float, str, str, dict[str, JsonValue]] = (
+Row: TypeAlias = tuple[float, str, str, dict[str, JsonValue]]
+SAID: Row = (
     1.0, "<", "AgentSaid", {"item_id": "a1", "response_id": "r1", "text": "One two three four."},
 )  # fmt: skip
 
@@ -190,6 +192,19 @@ def test_an_item_of_which_nothing_was_heard_says_so() -> None:
 def test_a_cut_without_its_words_says_how_long_was_heard() -> None:
     cut: dict[str, JsonValue] = {"item_id": "a1", "heard_ms": 900, "received_ms": 1800}
     assert agent_lines(SAID, (2.0, "=", "barge_in", cut)) == [(1.0, "said", "One two three four. [heard 0.9 of 1.8 s]")]
+
+
+def test_what_the_end_of_the_call_cut_is_no_whole_sentence() -> None:
+    rows: list[Row] = [SAID]
+    rows += [(1.0 + at / 10, ">", "PlayAudio", {"item_id": "a1", "ms": 180.0}) for at in range(6)]
+    rows.append((1.8, "<", "AgentSaid", {"item_id": "a2", "text": "Five."}))
+    rows.append((1.9, ">", "Heard", {"item_id": "a1", "begins_s": 1.1, "ms": 700.0}))
+    end: Row = (1.9, "<", "LegEnded", {"reason": "caller_hangup"})
+    assert agent_lines(*rows) == [(1.1, "said", "One two three four."), (1.8, "said", "Five.")]
+    assert agent_lines(*rows, end) == [
+        (1.1, "said", "One two three four. [heard 0.7 s, then the call ended]"),
+        (1.8, "unheard", "[nothing of it was heard] Five."),
+    ]
 
 
 def test_one_interruption_that_cuts_two_items_is_one() -> None:
