@@ -7,6 +7,7 @@ from gateway.simulator.turns.cuts import CallCuts, Cut, judge_call
 from gateway.simulator.turns.interrupted import Cell, cells, interrupted_call
 from gateway.simulator.turns.order import Order, judge_order
 from gateway.simulator.turns.part import Check, Figure, Part, Plan, at_most, every, percentile
+from gateway.simulator.turns.workers import each
 
 __all__ = ["Interrupted", "barge_in_part", "interrupt", "order_part"]
 
@@ -37,10 +38,11 @@ def interrupt(plan: Plan) -> list[Interrupted]:
     """Make the calls; each cell has its share of the barge-ins."""
     grid = list(cells())
     wanted = -(-plan.barge_ins // len(grid))
-    return [_cell(cell, wanted, plan.seed) for cell in grid]
+    return each(_cell, [(cell, wanted, plan.seed) for cell in grid], plan.processes)
 
 
-def _cell(cell: Cell, wanted: int, seed: int) -> Interrupted:
+def _cell(task: tuple[Cell, int, int]) -> Interrupted:
+    cell, wanted, seed = task
     found = Interrupted(cell)
     for number in range(TRIES * wanted):
         if len(found.cuts) >= wanted:

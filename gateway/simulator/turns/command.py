@@ -1,10 +1,10 @@
 """`gateway simulate turns`: what the caller heard, proved on a virtual clock."""
 
-import gc
 import json
-import logging
+import os
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from rich.console import Console
 from rich.table import Table
@@ -12,12 +12,17 @@ from rich.text import Text
 
 from gateway.errors import ConfigError
 from gateway.simulator.turns.barge_in import barge_in_part, interrupt, order_part
+from gateway.simulator.turns.early import early_part
 from gateway.simulator.turns.goodbyes import goodbye_part
+from gateway.simulator.turns.impostors import impostor_part
 from gateway.simulator.turns.part import Part, Plan
+from gateway.simulator.turns.workers import quiet
 
 __all__ = ["PARTS", "run_turns"]
 
-PARTS = ("barge-in", "order", "goodbye")
+PARTS = ("barge-in", "order", "goodbye", "reversible", "early")
+MANY = 100
+"""From so many barge-ins on it pays to start a process for each core."""
 PIPE_WIDTH = 200
 """Columns where the output is no terminal."""
 
@@ -27,15 +32,15 @@ def run_turns(plan: Plan, only: Sequence[str], *, as_json: bool = False) -> int:
     unknown = sorted(set(only) - set(PARTS))
     if unknown:
         raise ConfigError(f"--only must be one of {', '.join(PARTS)}, not {unknown[0][:40]!r}")
-    # Thousands of calls begin and end here; that is no news.
-    logging.getLogger("gateway").setLevel(logging.ERROR)
+    if plan.barge_ins >= MANY:
+        plan = replace(plan, processes=os.cpu_count() or 1)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
     parts = []
-    for part in _parts(plan, set(only) or set(PARTS)):
-        parts.append(part)
-        if not as_json:
-            _print(console, part)
-        gc.collect()
+    with quiet():
+        for part in _parts(plan, set(only) or set(PARTS)):
+            parts.append(part)
+            if not as_json:
+                _print(console, part)
     ok = all(part.ok for part in parts)
     if as_json:
         document = {"ok": ok, "seed": plan.seed, "parts": {part.name: part.to_json() for part in parts}}
@@ -52,6 +57,10 @@ def _parts(plan: Plan, wanted: set[str]) -> Iterator[Part]:
             yield order_part(interrupted)
     if "goodbye" in wanted:
         yield goodbye_part(plan)
+    if "reversible" in wanted:
+        yield impostor_part(plan)
+    if "early" in wanted:
+        yield early_part(plan)
 
 
 def _print(console: Console, part: Part) -> None:

@@ -17,6 +17,7 @@ from gateway.simulator.turns.alignment import BYTES_PER_MS, align
 from gateway.simulator.turns.interrupted import AGENT, CLIPS, MODEL_LINE, text_of
 from gateway.simulator.turns.part import Check, Figure, Part, Plan, every, percentile
 from gateway.simulator.turns.voice import MS_PER_CHARACTER, ExactVoice, exact_voice
+from gateway.simulator.turns.workers import each
 from gateway.simulator.world import World, world
 
 __all__ = ["KINDS", "Goodbye", "Kind", "ending_call", "goodbye_part"]
@@ -124,11 +125,15 @@ def _steps(kind: Kind, words_ms: int, rng: random.Random) -> Iterator[Step]:
 
 def goodbye_part(plan: Plan) -> Part:
     """Make the calls and tell how they ended."""
+    tasks = [
+        (kind, line_ms, 1000 * plan.seed + number)
+        for kind in KINDS
+        for line_ms in (0.0, 50.0)
+        for number in range(plan.times(CALLS))
+    ]
     groups: dict[str, list[Goodbye]] = {}
-    for kind in KINDS:
-        for line_ms in (0.0, 50.0):
-            calls = [ending_call(kind, line_ms, 1000 * plan.seed + n) for n in range(plan.times(CALLS))]
-            groups[f"{kind}, {line_ms:g} ms"] = calls
+    for call in each(_task, tasks, plan.processes):
+        groups.setdefault(f"{call.kind}, {call.line_ms:g} ms", []).append(call)
     every_call = [call for calls in groups.values() for call in calls]
     errors = sum(len(call.errors) for call in every_call)
     checks = [
@@ -139,6 +144,10 @@ def goodbye_part(plan: Plan) -> Part:
     rows = [_row(name, calls) for name, calls in groups.items()]
     codes = sorted({code for call in every_call for code in call.errors})
     return Part("goodbye", f"{len(every_call)} calls that the agent ends", rows, checks, codes)
+
+
+def _task(task: tuple[Kind, float, int]) -> Goodbye:
+    return ending_call(*task)
 
 
 def _row(name: str, calls: Sequence[Goodbye]) -> dict[str, Figure]:

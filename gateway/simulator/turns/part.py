@@ -19,6 +19,7 @@ class Plan:
     seed: int = 1
     ttfb_ms: float = 500.0
     """Median time of the model to its first audio, log-normal, where answers are timed."""
+    processes: int = 1
 
     def times(self, at_500: int, least: int = 1) -> int:
         """Return how often to do what is done `at_500` times for 500 barge-ins."""
