@@ -5,23 +5,17 @@ a warning, never a failure; a message with only superfluous keys is still obeyed
 """
 
 import json
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypedDict
 
 __all__ = ["Checked", "check"]
 
 _SHAPES: Mapping[str, tuple[str, str] | None] = {"media": ("media", "payload"), "mark": ("mark", "name"), "clear": None}
 
 
-class _Warning(TypedDict):
-    code: int
-    text: str
-
-
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Checked:
-    """A message to obey, when it has an `event`; a warning, when it has a `code`."""
+    """A message to obey, when it has an `event`; a warning, when it has a `code`. Never changed."""
 
     event: str = ""
     value: str = ""
@@ -44,14 +38,15 @@ def check(frame: str | bytes, stream_sid: str) -> Checked:  # noqa: PLR0911 - on
         return Checked(code=31951, text=f"{event} with a missing or wrong streamSid")
     shape = _SHAPES[event]
     if shape is None:
-        return Checked(event, **_superfluous(event, message.keys() - {"event", "streamSid"}))
+        return _obeyed(event, "", event if len(message) > 2 else "")
     inner = message.get(shape[0])
     if not isinstance(inner, dict) or not isinstance(value := inner.get(shape[1]), str):
         return Checked(code=31951, text=f"{event} without {shape[0]}.{shape[1]}")
-    if outer := message.keys() - {"event", "streamSid", shape[0]}:
-        return Checked(event, value, **_superfluous(event, outer))
-    return Checked(event, value, **_superfluous(f"{event}.{shape[0]}", inner.keys() - {shape[1]}))
+    if len(message) > 3:
+        return _obeyed(event, value, event)
+    return _obeyed(event, value, f"{event}.{shape[0]}" if len(inner) > 1 else "")
 
 
-def _superfluous(where: str, keys: Set[str]) -> _Warning:
-    return {"code": 31951, "text": f"{where} with superfluous keys"} if keys else {"code": 0, "text": ""}
+def _obeyed(event: str, value: str, overfull: str) -> Checked:
+    """The documented keys are there; `overfull` names where there are others."""
+    return Checked(event, value, 31951, f"{overfull} with superfluous keys") if overfull else Checked(event, value)

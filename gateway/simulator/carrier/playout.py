@@ -78,6 +78,8 @@ class Playout:
 
     def places(self, size: int) -> list[tuple[int, int]]:
         """Say where the last `size` bytes taken lie in all audio accepted: (position, bytes). Once after each tick."""
+        if not self._gaps:
+            return [(self._taken - size + self._dropped, size)]
         start, end, found = self._taken - size, self._taken, []
         while self._gaps and self._gaps[0][0] < end:
             at, dropped = self._gaps.popleft()
