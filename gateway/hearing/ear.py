@@ -16,8 +16,6 @@ __all__ = ["Ear"]
 HOP_BYTES = 160
 HOP_S = 0.02
 RATE = 8000
-AFTER_TONE_HOPS = 4
-"""The end of a tone, in 60 ms after it, is not pure enough to be known for one."""
 STEADY_DB = 1.0
 CLOCK_PULL = 0.05
 MOST_JITTER_S = 0.1
@@ -37,7 +35,6 @@ class Ear:
         self._rest = b""
         self._past = bytes(PAST_BYTES)
         self._heard_s = 0.0
-        self._tone_hops = 0
         self._level_db = SILENT_DB
 
     @property
@@ -91,7 +88,6 @@ class Ear:
         sound = self._name(level, echo, past)
         self._level_db = level
         self._floor.hear(level, voice=self._gate.voice)
-        self._tone_hops = max(0, self._tone_hops - 1)
         return sound
 
     def _name(self, level: float, echo: float, past: bytes) -> Sound:
@@ -102,10 +98,7 @@ class Ear:
             return Sound.QUIET
         # Asked within a voice only of what is as steady as a tone, for it costs as much as all the rest.
         if (not voice or abs(level - self._level_db) < STEADY_DB) and is_tone(past[-KEY_BYTES:]):
-            self._tone_hops = AFTER_TONE_HOPS
             return Sound.TONE
-        if self._tone_hops:
-            return Sound.QUIET
         return Sound.VOICED if is_voiced(past, options.voicing) else Sound.LOUD
 
     @staticmethod

@@ -52,18 +52,17 @@ class NoiseFloor:
             self._mean_db, self._deviation_db = self._before[0]
         elif not voice:
             self._before.append((self._mean_db, self._deviation_db))
-            step = self._follow(level_db, RISE, FALL)
-            self._deviation_db += RISE * (min(abs(step), MOST_DEVIATION_DB) - self._deviation_db)
+            self._follow(level_db, RISE, FALL)
         elif self._voice_hops > LONG_VOICE_HOPS:
             self._follow(level_db, RISE_IN_VOICE, FALL_IN_VOICE)
         self._mean_db = max(self._mean_db, self._lowest.hear(level_db))
         margin = min(max(self._options.margin_db, self._options.spread * self._deviation_db), MOST_MARGIN_DB)
         self.threshold_db = min(self._mean_db, self._options.floor_most_db) + margin
 
-    def _follow(self, level_db: float, rise: float, fall: float) -> float:
+    def _follow(self, level_db: float, rise: float, fall: float) -> None:
         step = min(level_db - self._mean_db, MOST_STEP_DB)
         self._mean_db += (rise if step > 0 else fall) * step
-        return step
+        self._deviation_db += rise * (min(abs(step), MOST_DEVIATION_DB) - self._deviation_db)
 
 
 class _Lowest:

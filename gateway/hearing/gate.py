@@ -15,12 +15,12 @@ class Sound(Enum):
     """What a hop is."""
 
     QUIET = 0
-    TONE = 3
-    """A telephone key or a beep: quiet, and takes back what its own beginning seemed to prove."""
     LOUD = 1
     """Louder than noise and echo, without a pitch."""
     VOICED = 2
     """Louder than noise and echo, with one."""
+    TONE = 3
+    """A telephone key or a beep: quiet, and takes back what its own beginning seemed to prove."""
 
 
 class VoiceGate:

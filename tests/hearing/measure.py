@@ -231,7 +231,8 @@ def scenes(folder: Path, half: str, only: str) -> Iterator[dict[str, object]]:
             if only in f"{noise} {snr}":
                 yield _scene(f"{noise} {snr} dB", [_noisy(t, pcm, snr) for t in tracks])
         if only in f"{noise} alone":
-            yield _scene(f"{noise} alone, as recorded", [(pcm * 6, [], b"")])
+            yield _scene(f"{noise} alone, at once", [(pcm * 6, [], b"")])
+            yield _scene(f"{noise} alone, after 5 s", [(bytes(2 * 5 * RATE) + pcm * 6, [], b"")])
     for gain, delay in ((-20, 0.12), (-14, 0.2)):
         for kind in ("alone", "double talk"):
             if only in f"echo {gain} {kind}":

@@ -91,6 +91,20 @@ def test_keys_and_the_tones_of_networks_are_no_voice(hz: tuple[float, ...]) -> N
     assert not voices(silence(1) + tone(0.5, *hz) + silence(0.3) + tone(0.05, *hz) + silence(0.3))
 
 
+@pytest.mark.parametrize("offset", range(0, 160, 20))
+def test_keys_in_quick_succession_are_no_voice(offset: int) -> None:
+    five, gap = tone(0.05, 770, 1336), silence(0.05)
+    assert not voices(silence(1) + bytes(2 * offset) + 10 * (five + gap))
+
+
+def test_who_speaks_on_and_on_in_a_noisy_room_is_heard_to_the_end() -> None:
+    words = b"".join(to_pcm(clip.audio[1000:-2000]) for clip in CLIPS.values())
+    room = silence(1) + mixed(words, noise(5, -43))
+    ear = Ear()
+    heard = [ear.voice for frame, now in frames(room) if ear.caller(frame, now) or True]
+    assert sum(heard[100:]) > 0.85 * len(heard[100:])
+
+
 def test_a_voice_ends_when_no_frames_come_any_more() -> None:
     ear = Ear()
     pcm = said("order-01-am_michael")

@@ -9,7 +9,7 @@ from gateway.simulator.clips import load_clips
 from tests.hearing.sounds import frames, mixed, payload, scaled, silence
 
 CLIPS = load_clips()
-AGENT = silence(0.3) + to_pcm(CLIPS["human-03-am_michael"].audio + CLIPS["order-08-bm_george"].audio)
+AGENT = silence(0.3) + b"".join(to_pcm(clip.audio) for clip in CLIPS.values())
 LEAD_S = 0.4
 
 
@@ -17,10 +17,14 @@ def echo(gain_db: float, delay_s: float) -> bytes:
     return scaled((silence(delay_s) + AGENT)[: len(AGENT)], gain_db)
 
 
-def listen(heard: bytes, sent: bytes, ear: Ear | None = None) -> list[float]:
-    """Return when a voice was told, with `sent` going out in pieces of 200 ms, 400 ms ahead."""
+def listen(heard: bytes, sent: bytes, ear: Ear | None = None, bunch: int = 1) -> list[float]:
+    """Return when a voice was told, with `sent` going out in pieces of 200 ms, 400 ms ahead.
+
+    Of each `bunch` frames all come with the last.
+    """
     ear, told, pieces = ear or Ear(), [], list(frames(sent, 1600))
-    for frame, now in frames(heard):
+    for number, (frame, due) in enumerate(frames(heard)):
+        now = due + 0.02 * (bunch - 1 - number % bunch)
         while pieces and pieces[0][1] - 0.2 < now - 0.02 + LEAD_S:
             ear.played(pieces.pop(0)[0], now - 0.02)
         told += [now for event in ear.caller(frame, now) if isinstance(event, VoiceStarted)]
@@ -32,6 +36,10 @@ def listen(heard: bytes, sent: bytes, ear: Ear | None = None) -> list[float]:
 )
 def test_our_own_echo_is_no_voice(gain_db: float, delay_s: float) -> None:
     assert listen(echo(gain_db, delay_s), AGENT) == []
+
+
+def test_our_own_echo_is_no_voice_when_frames_come_in_bunches() -> None:
+    assert listen(echo(-14, 0.13), AGENT, bunch=4) == []
 
 
 def test_the_same_sound_is_a_voice_when_we_did_not_send_it() -> None:
