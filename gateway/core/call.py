@@ -369,7 +369,10 @@ class Call:
         both_up = state.model_up and state.stream_up and state.phase is not Phase.TRANSFERRING
         if not both_up or self._ending.hanging_up or state.playout.is_cut(event.response_id):
             return []
-        if event.response_id == state.slot.response_id:
+        if state.slot.state is SlotState.ACTIVE:
+            # The rest of the answer must come as well; `response.done` ends the wait.
+            state.timers.set(Timer.SILENCE, now + self.plan.answer_s)
+        else:
             state.timers.clear(Timer.SILENCE)
         self._audible = event.response_id
         return self._speaking.audio_delta(event, now) + self._idle_now(now)

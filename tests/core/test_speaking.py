@@ -1,0 +1,274 @@
+"""Turns of both sides: reversible barge-in, early reply, words that cannot be interrupted, manual turns."""
+
+import base64
+
+import pytest
+
+from gateway.core import CallPlan, Phase
+from gateway.core import commands as cmd
+from gateway.core import events as ev
+from gateway.core.operator import ChangeTurns, EndTurn, Say
+from gateway.core.plan import EarlyReply, ReversibleBargeIn, TurnMode, TurnTaking
+from tests.core.lists import active, answer, ask, done, only, played_ms, quiet, records, speaking, speech, until
+
+REVERSIBLE = CallPlan(reversible=ReversibleBargeIn(confirm_ms=600))
+EARLY = CallPlan(early_reply=EarlyReply(server_silence_ms=200, confirm_ms=500))
+LOOKUP = ev.FunctionCall("c1", "lookup", "{}", "f1")
+
+
+# --- reversible barge-in ------------------------------------------------------------------------------
+
+
+def test_a_voice_holds_what_plays_and_a_short_one_lets_it_go_on_where_it_was_left() -> None:
+    call = speaking(REVERSIBLE, 2000)
+    until(call, 2.9)
+    held = call.receive(ev.VoiceStarted(2.85), 2.9)
+    assert cmd.ClearAudio() in held
+    assert only(held, cmd.TruncateItem) == []
+    call.receive(ev.VoiceStopped(3.1), 3.26)
+    assert played_ms(until(call, 3.4)) == 0
+    resumed = until(call, 9.0)
+    assert played_ms(resumed) == pytest.approx(1100, abs=0.4)
+    assert [record.data["why"] for record in records(resumed, "resumed")] == ["short"]
+    assert only(resumed, cmd.TruncateItem) == []
+
+
+def test_a_voice_that_lasts_and_that_the_server_hears_too_is_an_interruption() -> None:
+    call = speaking(REVERSIBLE)
+    until(call, 3.0)
+    call.receive(ev.VoiceStarted(3.0), 3.0)
+    call.receive(ev.SpeechStarted("u1", 0), 3.2)
+    cut = until(call, 3.6)
+    assert cmd.TruncateItem("a1", 1000) in cut
+    assert records(cut, "barge_in")
+    call.receive(ev.VoiceStopped(4.0), 4.2)
+    asked = call.receive(ev.SpeechStopped("u1", 0), 4.5)
+    assert len(only(asked, cmd.CreateResponse)) == 1, "the server creates none by itself in this mode"
+
+
+def test_a_voice_that_the_server_does_not_hear_never_cuts() -> None:
+    call = speaking(REVERSIBLE, 2000)
+    until(call, 3.0)
+    call.receive(ev.VoiceStarted(3.0), 3.0)
+    commands = until(call, 20.0)
+    assert only(commands, cmd.TruncateItem) == []
+    assert played_ms(commands) > 500
+
+
+def test_speech_that_only_the_server_hears_is_our_echo_and_holds_nothing() -> None:
+    call = speaking(REVERSIBLE)
+    until(call, 3.0)
+    assert only(call.receive(ev.SpeechStarted("u1", 0), 3.0), cmd.ClearAudio) == []
+    assert only(call.receive(ev.SpeechStopped("u1", 0), 4.0), cmd.CreateResponse) == []
+    forgotten = call.receive(ev.CallerSaid("u1", ""), 4.3)
+    assert forgotten == [cmd.DeleteItem("u1")]
+
+
+def test_a_short_word_that_is_no_backchannel_interrupts_once_it_is_known() -> None:
+    call = speaking(REVERSIBLE)
+    until(call, 3.0)
+    call.receive(ev.VoiceStarted(3.0), 3.0)
+    call.receive(ev.SpeechStarted("u1", 0), 3.1)
+    call.receive(ev.VoiceStopped(3.3), 3.4)
+    call.receive(ev.SpeechStopped("u1", 0), 3.8)
+    until(call, 4.0)
+    cut = call.receive(ev.CallerSaid("u1", "Stop!"), 4.1)
+    assert len(only(cut, cmd.TruncateItem)) == 1
+    assert len(only(cut, cmd.CreateResponse)) == 1
+
+
+def test_a_backchannel_is_neither_answered_nor_deleted() -> None:
+    call = speaking(REVERSIBLE)
+    until(call, 3.0)
+    call.receive(ev.VoiceStarted(3.0), 3.0)
+    call.receive(ev.SpeechStarted("u1", 0), 3.1)
+    call.receive(ev.VoiceStopped(3.3), 3.4)
+    call.receive(ev.SpeechStopped("u1", 0), 3.8)
+    assert call.receive(ev.CallerSaid("u1", "Mm-hm, okay."), 4.1) == []
+
+
+def test_an_answer_that_is_still_generated_is_cancelled_by_us() -> None:
+    call = active(REVERSIBLE)
+    call.receive(ev.ResponseCreated("r1", ""), 2.0)
+    call.receive(ev.AudioDelta("r1", "a1", speech(3000)), 2.0)
+    call.receive(ev.VoiceStarted(2.5), 2.5)
+    call.receive(ev.SpeechStarted("u1", 0), 2.6)
+    assert cmd.CancelResponse("r1") in until(call, 3.2)
+
+
+def test_a_turn_with_nobody_talking_is_answered_whatever_our_ear_heard() -> None:
+    call = active(REVERSIBLE)
+    call.receive(ev.SpeechStarted("u1", 0), 2.0)
+    assert len(only(call.receive(ev.SpeechStopped("u1", 0), 3.0), cmd.CreateResponse)) == 1
+
+
+def test_a_held_answer_that_goes_on_arriving_waits_too() -> None:
+    call = active(REVERSIBLE)
+    call.receive(ev.ResponseCreated("r1", ""), 2.0)
+    call.receive(ev.AudioDelta("r1", "a1", speech(300)), 2.0)
+    call.receive(ev.VoiceStarted(2.1), 2.1)
+    assert played_ms(call.receive(ev.AudioDelta("r1", "a1", speech(300)), 2.2)) == 0
+    call.receive(ev.VoiceStopped(2.2), 2.3)
+    assert played_ms(until(call, 4.0)) == pytest.approx(500, abs=0.4)
+
+
+# --- early reply --------------------------------------------------------------------------------------
+
+
+def test_an_early_answer_is_heard_once_the_silence_has_lasted() -> None:
+    call = active(EARLY)
+    call.receive(ev.VoiceStarted(2.0), 2.05)
+    call.receive(ev.SpeechStarted("u1", 0), 2.1)
+    call.receive(ev.VoiceStopped(3.0), 3.16)
+    call.receive(ev.SpeechStopped("u1", 0), 3.2)
+    assert played_ms(answer(call, "r1", "a1", 1000, 3.4)) == 0
+    assert played_ms(until(call, 3.49)) == 0
+    out = until(call, 3.5)
+    assert played_ms(out) > 0
+    assert [record.data["ms"] for record in records(out, "turn_latency")] == [500]
+    assert records(out, "early_released")
+
+
+def test_a_caller_who_goes_on_drops_the_early_answer_unheard_and_no_tool_has_run() -> None:
+    call = active(EARLY)
+    call.receive(ev.SpeechStarted("u1", 0), 2.0)
+    call.receive(ev.VoiceStopped(3.0), 3.16)
+    call.receive(ev.SpeechStopped("u1", 0), 3.2)
+    call.receive(ev.ResponseCreated("r1", ""), 3.25)
+    call.receive(ev.AudioDelta("r1", "a1", speech(1000)), 3.3)
+    assert only(call.receive(done("r1", LOOKUP), 3.35), cmd.InvokeTool) == []
+    dropped = call.receive(ev.SpeechStarted("u2", 0), 3.4)
+    assert cmd.DeleteItem("a1") in dropped
+    assert cmd.DeleteItem("f1") in dropped
+    assert [record.data for record in records(dropped, "early_dropped")] == [{"response_id": "r1", "calls": 1}]
+    assert only(until(call, 9.0), cmd.InvokeTool) == []
+
+
+def test_function_calls_behind_the_gate_run_when_it_opens() -> None:
+    call = active(EARLY)
+    call.receive(ev.SpeechStarted("u1", 0), 2.0)
+    call.receive(ev.VoiceStopped(3.0), 3.16)
+    call.receive(ev.SpeechStopped("u1", 0), 3.2)
+    call.receive(ev.ResponseCreated("r1", ""), 3.25)
+    call.receive(done("r1", LOOKUP), 3.3)
+    assert [invoked.tool_call_id for invoked in only(until(call, 3.6), cmd.InvokeTool)] == ["c1"]
+
+
+def test_a_voice_that_our_ear_hears_keeps_the_gate_closed_but_not_for_ever() -> None:
+    call = active(EARLY)
+    call.receive(ev.SpeechStarted("u1", 0), 2.0)
+    call.receive(ev.SpeechStopped("u1", 0), 3.2)
+    call.receive(ev.VoiceStarted(3.3), 3.3)
+    answer(call, "r1", "a1", 1000, 3.4)
+    assert played_ms(until(call, 6.1)) == 0
+    assert played_ms(until(call, 6.3)) > 0
+
+
+def test_an_early_answer_of_a_reversible_agent_is_asked_for_and_cancelled_by_us() -> None:
+    call = active(CallPlan(early_reply=EarlyReply(), reversible=ReversibleBargeIn()))
+    call.receive(ev.SpeechStarted("u1", 0), 2.0)
+    (asked,) = only(call.receive(ev.SpeechStopped("u1", 0), 3.2), cmd.CreateResponse)
+    call.receive(ev.ResponseCreated("r1", asked.wish_id), 3.25)
+    assert cmd.CancelResponse("r1") in call.receive(ev.SpeechStarted("u2", 0), 3.4)
+
+
+# --- words that cannot be interrupted -----------------------------------------------------------------
+
+
+def test_what_the_caller_says_over_a_protected_greeting_is_handed_over_after_it() -> None:
+    call = active(CallPlan(greeting="This call is recorded.", greeting_interruptible=False))
+    answer(call, "r1", "a1", 1000, 1.5, "w1")
+    words = base64.b64encode(b"\x44" * 160).decode()
+    for _ in range(50):
+        assert call.receive(ev.CallerAudio(words), 2.0) == []
+    until(call, 2.5)
+    kept = only(call.receive(ev.MarkPlayed("m1"), 2.5), cmd.AppendAudio)
+    assert b"".join(base64.b64decode(append.payload) for append in kept) == b"\x44" * 160 * 50
+    assert call.receive(ev.CallerAudio(words), 2.6) == [cmd.AppendAudio(words)]
+
+
+def test_our_own_echo_during_a_protected_greeting_is_not_answered() -> None:
+    plan = CallPlan(greeting="Hi.", greeting_interruptible=False, reversible=ReversibleBargeIn())
+    call = active(plan)
+    answer(call, "r1", "a1", 1000, 1.5, "w1")
+    for _ in range(50):
+        call.receive(ev.CallerAudio(speech(20)), 2.0)
+    until(call, 2.5)
+    kept = only(call.receive(ev.MarkPlayed("m1"), 2.5), cmd.AppendAudio)
+    assert sum(len(base64.b64decode(append.payload)) for append in kept) == 400 * 8
+
+
+def test_protected_words_that_the_server_cancels_all_the_same_are_said_again() -> None:
+    call = active(CallPlan(greeting="Legal notice.", greeting_interruptible=False))
+    call.receive(ev.ResponseCreated("r1", "w1"), 1.5)
+    again = call.receive(done("r1", status="cancelled", reason="turn_detected"), 1.6)
+    (asked,) = only(again, cmd.CreateResponse)
+    assert asked.instructions is not None
+    assert "Legal notice." in asked.instructions
+
+
+def test_several_sentences_of_an_operator_are_said_one_after_the_other() -> None:
+    call = active()
+    first = ask(call, "c1", Say("One."), 2.0)
+    assert ask(call, "c2", Say('Two "and" three.'), 2.0) == [
+        cmd.Record("operator", {"command_id": "c2", "who": "ops", "action": "Say", "outcome": "done"})
+    ]
+    (asked,) = only(first, cmd.CreateResponse)
+    second = answer(call, "r1", "a1", 100, 2.2, asked.wish_id)
+    (asked,) = only(second, cmd.CreateResponse)
+    assert asked.instructions == '\n\nSay exactly: "Two \\"and\\" three."'
+
+
+# --- manual turns and changes -------------------------------------------------------------------------
+
+
+def test_a_key_ends_a_manual_turn() -> None:
+    call = active(CallPlan(turns=TurnTaking(TurnMode.MANUAL, key="#")))
+    commands = call.receive(ev.Dtmf("#"), 2.0)
+    assert commands[0] == cmd.CommitInput()
+    assert len(only(commands, cmd.CreateResponse)) == 1
+
+
+def test_our_own_ear_ends_a_manual_turn_after_the_silence_and_interrupts_at_a_voice() -> None:
+    call = speaking(CallPlan(turns=TurnTaking(TurnMode.MANUAL, own_ear=True, silence_ms=700)))
+    until(call, 3.0)
+    assert cmd.TruncateItem("a1", 1000) in call.receive(ev.VoiceStarted(2.95), 3.0)
+    call.receive(ev.VoiceStopped(4.0), 4.16)
+    assert only(until(call, 4.69), cmd.CommitInput) == []
+    ended = until(call, 4.7)
+    assert only(ended, cmd.CommitInput) == [cmd.CommitInput()]
+    assert len(only(ended, cmd.CreateResponse)) == 1
+
+
+def test_turn_taking_changes_in_mid_call_and_a_new_session_is_told() -> None:
+    call = active()
+    spelling = TurnTaking(silence_ms=1800)
+    assert cmd.ConfigureTurns(spelling, True, True) in ask(call, "c1", ChangeTurns(spelling), 2.0)
+    call.receive(ev.ModelClosed("1006", "", False), 3.0)
+    assert cmd.ConfigureTurns(spelling, True, True) in call.receive(ev.SessionReady("s2"), 3.5)
+
+
+def test_ending_a_turn_by_hand_is_refused_where_the_server_does_it() -> None:
+    call = active()
+    ask(call, "c1", EndTurn(), 2.0)
+    assert call.outcome("c1") == "refused: turn-taking is not manual"
+
+
+def test_the_text_heard_of_a_cut_item_is_told_once_as_an_estimate() -> None:
+    call = speaking(CallPlan())
+    call.receive(ev.AgentSaid("r1", "a1", "one two three four"), 2.1)
+    until(call, 4.0)
+    (heard,) = records(call.receive(ev.SpeechStarted("u1", 0), 4.0), "heard_text")
+    assert heard.data == {"item_id": "a1", "text": "one two", "heard_ms": 2000, "received_ms": 4000, "estimate": 1}
+    assert records(call.receive(ev.AgentSaid("r1", "a1", "one two three four"), 4.1), "heard_text") == []
+
+
+def test_the_goodbye_is_heard_although_a_doubt_was_open() -> None:
+    call = speaking(REVERSIBLE, 1000)
+    call.receive(ev.VoiceStarted(2.3), 2.3)
+    call.receive(ev.ResponseCreated("r2", ""), 2.4)
+    commands = call.receive(done("r2", ev.FunctionCall("c1", "hang_up", "{}")), 2.4)
+    assert played_ms(commands) > 0
+    ended = quiet(call, 4.0)
+    assert call.phase is Phase.ENDING
+    assert only(ended, cmd.HangUp) == [cmd.HangUp(cmd.EndReason.AGENT_HANGUP)]
