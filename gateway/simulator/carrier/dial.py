@@ -74,6 +74,7 @@ class _Round:
         self._calls: list[DialledCall] = []
         self._ended: list[DialledCall] = []
         self._answered: DialledCall | None = None
+        self._answered_s = 0.0
         self._joined = False
         self._changed = asyncio.Event()
 
@@ -114,7 +115,7 @@ class _Round:
         return {
             "DialCallStatus": "completed",
             "DialCallSid": winner.facts.call_sid,
-            "DialCallDuration": str(round(winner.report.duration_s)),
+            "DialCallDuration": str(round(self._leg.line.clock() - self._answered_s)),
             # Who hangs up while hearing the TwiML of the called party had answered, but was never connected.
             "DialBridged": "true" if self._joined else "false",
         }
@@ -124,14 +125,19 @@ class _Round:
 
     def answered(self, call: DialledCall) -> None:
         if self._answered is None:
-            self._answered = call
+            self._answered, self._answered_s = call, self._leg.line.clock()
             self.give_up("answered_elsewhere", but=call)
             self._changed.set()
 
-    async def joined(self, member: Member) -> None:
+    async def joined(self, call: DialledCall, member: Member) -> None:
         self._joined = True
         self._changed.set()
-        await self.room.stay(member, _quiet)
+        try:
+            await self.room.stay(member, _quiet)
+        except asyncio.CancelledError:
+            # Hung up, or redirected by REST: then it goes on without us.
+            self._calls = [one for one in self._calls if one is not call]
+            raise
 
     def ended(self, call: DialledCall) -> None:
         self._ended.append(call)
@@ -154,7 +160,7 @@ class _Watch:
         self._round.answered(self._call)
 
     async def joined(self, member: Member) -> None:
-        await self._round.joined(member)
+        await self._round.joined(self._call, member)
 
     def ended(self) -> None:
         self._round.ended(self._call)
