@@ -16,16 +16,18 @@ from gateway.carriers.twilio.rest import RestHttp, TwilioRest
 from gateway.config import Settings
 from gateway.errors import ModelError
 from gateway.simulator.asgi import AsgiHost
-from gateway.simulator.carrier import CallbackFaults, CallReport, Party, TwilioNetwork
+from gateway.simulator.carrier import CallbackFaults, CallReport, Party, TwilioNetwork, twiml
 from gateway.simulator.carrier import TwilioRest as SimulatedRest
 from gateway.simulator.model import ModelServer, Scenario, ScriptedEngine
-from gateway.simulator.world import ACCOUNT, NUMBER, PUBLIC, TOKEN, World
+from gateway.simulator.world import ACCOUNT, CALLER, NUMBER, PUBLIC, TOKEN, World
 from gateway.store.memory import MemoryStore
 from gateway.wire import TextSocket, pipe
+from tests.faults.ends import MEDIA_URL, Stream
 
-__all__ = ["HUMAN", "Rest", "Stage", "agents", "stage", "transfers_at"]
+__all__ = ["HUMAN", "SID", "Rest", "Stage", "agents", "stage", "token_of", "transfers_at"]
 
 HUMAN = "+14155550150"
+SID = "CA" + "7" * 32
 REST_S = 0.15
 """How long the API takes to answer."""
 
@@ -64,6 +66,7 @@ class Stage(World):
     """Handles to every part."""
 
     rest: Rest
+    api: SimulatedRest
 
     async def settled(self) -> None:
         """Wait until no call lives, every leg is down and every request was answered."""
@@ -72,11 +75,20 @@ class Stage(World):
             await call.finished()
         await asyncio.sleep(1.0)
 
-    async def post(self, path: str, **form: str) -> httpx2.Response:
-        """Send a signed webhook as Twilio would; `path` with its query."""
-        fields = {"AccountSid": ACCOUNT} | form
-        headers = {"x-twilio-signature": self.network.sign(PUBLIC + path, fields)}
-        return await self.http.post(PUBLIC + path, data=fields, headers=headers)
+    async def webhook(
+        self, path: str, form: Mapping[str, str] | None = None, *, signed_for: str = ""
+    ) -> httpx2.Response:
+        """POST a form as Twilio does, of a call that the network knows nothing of."""
+        fields = {"CallSid": SID, "AccountSid": ACCOUNT, "From": CALLER, "To": NUMBER, "Direction": "inbound"}
+        fields |= {"CallStatus": "ringing", **(form or {})}
+        signature = self.network.sign(signed_for or PUBLIC + path, fields)
+        return await self.http.post(PUBLIC + path, data=fields, headers={"x-twilio-signature": signature})
+
+    async def stream(self, reply: httpx2.Response) -> Stream:
+        """Open the media socket that an answer asks for, and start it."""
+        stream = Stream(await self.host.connect(MEDIA_URL, {"x-twilio-signature": self.network.sign(MEDIA_URL, {})}))
+        await stream.start(token_of(reply))
+        return stream
 
     @property
     def states(self) -> list[object]:
@@ -96,6 +108,14 @@ class Stage(World):
     def forms(self, path: str) -> list[dict[str, Any]]:
         """What was asked of the API."""
         return [form for at, form in self.rest.seen if at == path]
+
+
+def token_of(reply: httpx2.Response) -> str:
+    """Return the token of an answer that connects a stream and knows what follows it."""
+    (connect, redirect) = twiml.parse_twiml(reply.content).verbs
+    assert isinstance(connect, twiml.Connect)
+    assert isinstance(redirect, twiml.Redirect) and redirect.url.startswith(f"{PUBLIC}/twilio/after?")
+    return connect.stream.parameters["token"]
 
 
 def agents(mode: str, **target: object) -> AgentsFile:
@@ -155,9 +175,10 @@ async def stage(
         async with host.http() as http:
             network = TwilioNetwork(ACCOUNT, TOKEN, http, host.connect, parties=people, faults=faults, seed=7)
             # The API outlives the gateway, whose last requests are at its end.
-            async with AsgiHost(SimulatedRest(network).app) as api, api.http() as api_http, host:
+            api = SimulatedRest(network)
+            async with AsgiHost(api.app) as api_host, api_host.http() as api_http, host:
                 rest.append(Rest(api_http))
-                yield Stage(app.state.gateway, network, model, store, host, http, rest[0])
+                yield Stage(app.state.gateway, network, model, store, host, http, rest[0], api)
 
 
 async def _serve(model: ModelServer, socket: TextSocket, headers: Mapping[str, str]) -> None:

@@ -24,6 +24,8 @@ from gateway.simulator.carrier.script import Step
 from tests.carriers.twilio.stage import HUMAN, Stage, agents, stage
 from tests.clock import run
 
+pytestmark = pytest.mark.usefixtures("no_errors_logged")
+
 SPEECH = tone(440, 900)
 ASK: Sequence[Step] = [Wait("agent_done"), Say(SPEECH)]
 PATIENT = Script(ASK, stay_s=120)
