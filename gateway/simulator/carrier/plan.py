@@ -58,7 +58,7 @@ class Surroundings:
     echo_db: float | None = None
     """Our own audio comes back at this level, for instance -20; None: it does not."""
     echo_delay_ms: int = 120
-    noise: bytes = b""
+    noise: bytes = field(default=b"", repr=False)
     """Mu-law that is repeated for the whole call, from a seeded place on."""
     noise_snr_db: float | None = None
     """The caller's speech is this much louder than the noise. The speech is measured over the script's clips."""
@@ -106,7 +106,7 @@ class CallPlan:
     status_callback: str | None = None
     """Receives `completed`, the only status event of an inbound call."""
     dials: Sequence[DialOutcome] = ()
-    """Outcomes of the call's `<Dial>` verbs in order; when used up, nobody answers."""
+    """Outcomes of the call's `<Dial>` verbs in order; when used up, the network's parties answer, or nobody."""
     caller_fields: Mapping[str, str] = field(default_factory=dict)
     """More webhook fields, for instance `FromCity` or `StirVerstat`."""
     time_limit_s: float = 4 * 3600.0
