@@ -44,9 +44,8 @@ class LiveCall:
         self.created_at = parts.wall()
         self._parts = parts
         self._courier = Courier(parts.webhooks, parts.faults, self.report, self._clock)
-        # The call's own, so that calls at the same time do not disturb one another's draws.
-        self._rng = random.Random(facts.call_sid)
         self._line: PhoneLine | None = None
+        self._caller: Caller | None = None
         self._running: asyncio.Task[Follow | None] | None = None
         self._then: Follow | None = None
         self._sequence = 0
@@ -125,9 +124,13 @@ class LiveCall:
 
     def _answer(self, person: Person, group: asyncio.TaskGroup) -> Leg:
         self.facts.status = "in-progress"
-        mouth = Mouth(person.surroundings, clips_of(person.script), self._rng)
+        seed = self.facts.call_sid if person.seed is None else str(person.seed)
+        # Calls do not disturb one another's draws, nor the line those of the person.
+        chance, line_chance = random.Random(f"{seed} person"), random.Random(f"{seed} line")
+        mouth = Mouth(person.surroundings, clips_of(person.script), chance)
         self._line = line = PhoneLine(self.report, mouth)
-        return Leg(self._parts, self.facts, self.report, line, self._courier, self._rng, group.create_task)
+        self._caller = Caller(line, self.report, chance)
+        return Leg(self._parts, self.facts, self.report, line, self._courier, line_chance, group.create_task)
 
     async def _talk(
         self,
@@ -143,7 +146,7 @@ class LiveCall:
         async with asyncio.TaskGroup() as group:
             beside = [
                 group.create_task(leg.line.run()),
-                group.create_task(self._caller(person.script, leg.line)),
+                group.create_task(self._play(person.script)),
                 group.create_task(self._limit(limit_s)),
             ]
             end = await self._follow(flow, begin, last)
@@ -179,9 +182,10 @@ class LiveCall:
             self._then = None
         return then
 
-    async def _caller(self, script: Script, line: PhoneLine) -> None:
+    async def _play(self, script: Script) -> None:
+        assert self._caller is not None, "answered"
         try:
-            await Caller(line, self.report, self._rng).run(script)
+            await self._caller.run(script)
         except ScriptFailed as error:
             self.report.script_error = str(error)
         self.interrupt(End("caller"))

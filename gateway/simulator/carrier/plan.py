@@ -83,6 +83,8 @@ class Person(Protocol):
     def line(self) -> LineModel | None: ...
     @property
     def surroundings(self) -> Surroundings: ...
+    @property
+    def seed(self) -> int | None: ...
 
 
 @dataclass(slots=True, frozen=True)
@@ -113,6 +115,8 @@ class CallPlan:
     line: LineModel | None = None
     """None is the network's."""
     surroundings: Surroundings = Surroundings()
+    seed: int | None = None
+    """Decides what the person does and what the line does, each by itself; None: it follows from the network's seed."""
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -128,6 +132,8 @@ class Callee:
     line: LineModel | None = None
     """None is the network's."""
     surroundings: Surroundings = Surroundings()
+    seed: int | None = None
+    """Decides what the person does and what the line does, each by itself; None: it follows from the network's seed."""
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

@@ -217,6 +217,17 @@ def test_a_barge_in_at_a_drawn_instant_is_exact_to_the_millisecond() -> None:
     assert said.start_s + lead / 8000 == pytest.approx(deed.at_s, abs=0.0003)
 
 
+def test_what_a_caller_draws_follows_from_the_calls_seed_and_not_from_the_line() -> None:
+    def deed(**more: Any) -> float:
+        script = Script([BargeIn(tone(600, 400), 500, latest_ms=2500), HangUp()])
+        report = call(Application(Listener(LONG)), script, **more)
+        return report.deeds[0].at_s - (report.media.first_audio_s or 0)
+
+    perfect, bad = deed(seed=3), deed(seed=3, line=LineModel(jitter_ms=40, late_marks_ms=50))
+    assert perfect == pytest.approx(bad, abs=1e-6)
+    assert perfect != deed(seed=4)
+
+
 def test_the_caller_hangs_up_at_a_given_time_whatever_goes_on() -> None:
     report = call(Application(), Script([Wait("agent_done")], hang_up_at_s=4.5))
     assert (report.ended_by, report.script_error, report.duration_s) == ("caller", None, 4.5)
