@@ -11,9 +11,10 @@ from fastapi import APIRouter, Request, Response
 from starlette.datastructures import MultiDict
 
 from gateway.carriers.twilio import verbs
-from gateway.carriers.twilio.after import after, attempt_of, come_back
+from gateway.carriers.twilio.after import after, apology, attempt_of, come_back
 from gateway.carriers.twilio.door import TERMINAL, TwilioDoor, refused, signed_form, xml
 from gateway.carriers.twilio.media import MediaSockets
+from gateway.core.commands import EndReason
 from gateway.core.events import TransferState
 
 __all__ = ["add_transfer_routes"]
@@ -70,5 +71,9 @@ def _transferred(door: TwilioDoor, media: MediaSockets, form: MultiDict, request
         back = come_back(door, media, transfer, state, attempt_of(request))
         if back is not None:
             return back
-    logger.info("a caller came back from a transfer of a call that is not here")
+    logger.info("a caller came back from a transfer of a call that is not here any more")
+    ended = door.calls.outcome(carrier_call_id)
+    if ended is not None and ended.reason is EndReason.TRANSFERRED:
+        # The record was closed without word from Twilio: to hang up now would be to lose the caller.
+        return apology(door, ended.agent, str(form.get("To", "")))
     return after(door, media, form, request)

@@ -52,6 +52,17 @@ def test_a_call_is_created_at_the_configured_origin() -> None:
     }
 
 
+def test_a_call_may_bring_its_own_twiml() -> None:
+    api = TwilioApi()
+    hang_up = "<Response><Hangup/></Response>"
+    assert asyncio.run(ask(api, lambda client: client.ring(TO, FROM, hang_up, STATUS, timeout_s=25))) == CALL
+    (seen,) = api.seen
+    assert seen.form["Twiml"] == [hang_up] and seen.form["Timeout"] == ["25"]
+    assert "Url" not in seen.form and "TimeLimit" not in seen.form
+    with pytest.raises(LocalProtocolError):
+        asyncio.run(ask(api, lambda client: client.ring(TO, FROM, "x" * 4001, STATUS, timeout_s=25)))
+
+
 def test_an_api_key_is_used_in_place_of_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TWILIO_REGION", "ie1")
     monkeypatch.setenv("TWILIO_EDGE", "dublin")

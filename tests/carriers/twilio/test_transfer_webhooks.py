@@ -170,6 +170,16 @@ def test_an_answer_that_is_only_told_by_what_follows_it_ends_the_record() -> Non
     assert (s.record.end_reason, s.states) == ("transferred", ["asked", "answered"])
 
 
+def test_a_caller_who_comes_back_when_the_record_has_been_closed_hears_an_apology() -> None:
+    async def test(caller: Caller) -> None:
+        await caller.stream.send({"event": "stop"})
+        await until(lambda: not caller.stage.gateway.registry.live, 60)
+        (say, *_) = await caller.asks("transferred", **BUSY)
+        assert say == twiml.Say("Sorry. Please call later.")
+
+    assert with_transfer("blind", test).record.end_reason == "transferred"
+
+
 def test_an_action_request_for_a_caller_who_hung_up_ends_the_call() -> None:
     async def test(caller: Caller) -> None:
         (hangup,) = await caller.asks("transferred", CallStatus="completed", DialCallStatus="no-answer")
