@@ -12,6 +12,7 @@
     ├── StoreError             the database cannot do what was asked now (`gateway.store`)
     ├── RecordingError         a recording cannot be read (`gateway.records.speech`)
     ├── PaceFull               too many calls wait to be placed (`gateway.outbound.pace`)
+    ├── VaultFull              no more digits can be kept now (`gateway.vault`)
     ├── DialConflict           one idempotency key, two different calls (`gateway.outbound.dialler`)
     └── Draining, Full, TokenRefused   a call is not admitted (`gateway.carriers.base`)
 
