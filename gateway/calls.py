@@ -108,7 +108,7 @@ class CallMaker:
         ports = Ports(
             open_model=lambda feed: self._open_model(agent, plan, feed),
             invoke=lambda command: self._invoke(facts, agent.name, command),
-            book=self._book(call_id, agent, direction),
+            book=self._book(call_id, agent, plan, direction),
             control=(lambda command: control.carry_out(offer, command)) if control is not None else None,
             keep_secret=self.keep_secret,
             ear=Ear() if plan.needs_ear else None,
@@ -132,7 +132,7 @@ class CallMaker:
         self.metrics.tool_answered(result)
         return result
 
-    def _book(self, call_id: str, agent: Agent, direction: str) -> CallBook:
+    def _book(self, call_id: str, agent: Agent, plan: CallPlan, direction: str) -> CallBook:
         path = self.settings.recordings_dir / f"{call_id}.wav"
         speech = agent.transcription.model if agent.transcription is not None else ""
         return CallBook(
@@ -140,6 +140,7 @@ class CallMaker:
             self.log,
             Pricing(agent.model, agent.price_as, speech),
             asyncio.get_running_loop().time(),
+            turns=plan.turns,
             open_recording=(lambda at_s: _recording(path, at_s)) if agent.recording else None,
             on_end=lambda summary: self._ended(call_id, direction, summary),
         )

@@ -15,9 +15,11 @@ from gateway.core.audio import BYTES_PER_MS, payload_ms
 from gateway.core.commands import (
     AppendAudio,
     Command,
+    ConfigureTurns,
     CreateResponse,
     Heard,
     KeepSecret,
+    OpenModel,
     PlayAudio,
     Record,
     StartTransfer,
@@ -38,7 +40,9 @@ from gateway.core.events import (
     VoiceStarted,
     VoiceStopped,
 )
+from gateway.core.plan import TurnTaking
 from gateway.errors import RemoteProtocolError
+from gateway.records.audioclock import AudioClock
 from gateway.records.bill import Bill, Dropped, Pricing
 from gateway.records.cost import Cost, Usage
 from gateway.records.journal import Journal
@@ -48,6 +52,7 @@ from gateway.store.rows import CallChanges, CallEnd, JournalEntry, JsonValue
 
 __all__ = ["CallBook", "CallLog", "Pricing", "Summary"]
 
+DEFAULT_TURNS = TurnTaking()
 MOST_TOKENS = 64
 """Tokens of secrets that are looked for in what is written; nobody keys in more during one call."""
 HIDDEN = "[token]"
@@ -85,7 +90,10 @@ class Summary:
 
 
 class CallBook:
-    """The book of one call. `started_s` is the loop's time of the offer; the journal counts from it."""
+    """The book of one call. `started_s` is the loop's time of the offer; the journal counts from it.
+
+    `turns` is the turn-taking that the call begins with: the model's starts of speech are told with its padding.
+    """
 
     def __init__(
         self,
@@ -94,6 +102,7 @@ class CallBook:
         pricing: Pricing,
         started_s: float,
         *,
+        turns: TurnTaking = DEFAULT_TURNS,
         open_recording: Callable[[float], Recording] | None = None,
         on_end: Callable[[Summary], None] | None = None,
     ) -> None:
@@ -107,6 +116,8 @@ class CallBook:
         self._bill = Bill(pricing)
         self._summary = Summary()
         self._interrupted_s = -1.0
+        self._heard_by_model = AudioClock()
+        self._padding_ms = turns.prefix_padding_ms
         self._tokens: list[str] = []
         """What stands for secrets; whoever reads a journal must not be able to redeem it."""
 
@@ -137,7 +148,18 @@ class CallBook:
     def command(self, command: Command, now: float) -> None:
         match command:
             case AppendAudio(payload):
-                self._journal.count_audio("AppendAudio", payload_ms(payload), now)
+                ms = payload_ms(payload)
+                self._heard_by_model.append(ms, now)
+                self._journal.count_audio("AppendAudio", ms, now)
+                return
+            case OpenModel():
+                self._heard_by_model.restart()
+            case ConfigureTurns(turns):
+                self._padding_ms = turns.prefix_padding_ms
+        self._write_command(command, now)
+
+    def _write_command(self, command: Command, now: float) -> None:
+        match command:
             case PlayAudio(item_id, _, ms):
                 self._write(">", "PlayAudio", {"item_id": item_id, "ms": round(ms, 3)}, now)
             case Heard(item_id, payload, begins_s, ms):
@@ -233,6 +255,10 @@ class CallBook:
         match event:
             case SecretKept(secret_id, token):
                 return {"secret_id": secret_id, "kept": bool(token)}
+            case SpeechStarted(item_id, start_ms):
+                began = self._heard_by_model.time_of(start_ms + self._padding_ms)
+                known = {} if began is None else {"began_s": self._since_offer(began)}
+                return {"item_id": item_id, "audio_start_ms": start_ms, **known}
             case VoiceStarted(at_s):
                 return {"at_s": self._since_offer(at_s)}
             case VoiceStopped(ended_s):

@@ -103,7 +103,7 @@ def _stream_started(told: _Told, entry: JournalEntry) -> None:
 
 def _speech(told: _Told, entry: JournalEntry) -> None:
     if entry.kind == "SpeechStarted":
-        told.line(entry.at_s, "caller", "speech_started", "begins to speak")
+        told.line(told.words.begin_s(entry), "caller", "speech_started", "begins to speak")
     else:
         told.line(entry.at_s, "caller", "speech_stopped", "stops")
 
@@ -115,7 +115,7 @@ def _caller_said(told: _Told, entry: JournalEntry) -> None:
 def _agent_said(told: _Told, entry: JournalEntry) -> None:
     at_s, heard = told.words.begin_s(entry), told.words.heard(entry)
     if heard is None:
-        told.line(at_s, "agent", "unheard", f"[nothing of it was heard] {text(entry.data, 'text')}")
+        told.line(at_s, "agent", "unheard", f"[not a word of it was heard] {text(entry.data, 'text')}")
     else:
         told.line(at_s, "agent", "said", heard)
 

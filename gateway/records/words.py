@@ -14,8 +14,6 @@ __all__ = ["Words"]
 
 CUTS = frozenset({"barge_in", "dropped", "cut_short", "muted", "cancelled"})
 """Kinds of notes that an item was cut, with `item_id`, `heard_ms` and `received_ms`."""
-VOICE_S = 2.0
-"""A voice that our own ear noticed longer before the model's turn detection did belongs to something else."""
 FRAME_MS = 20.0
 CUT_HERE = "… [cut here, estimate]"
 
@@ -33,6 +31,7 @@ class Words:
         self._heard_ms: defaultdict[str, float] = defaultdict(float)
         self._over = False
         self._voice_s: float | None = None
+        """When our own ear first heard the caller since the last turn was committed."""
         for entry in journal:
             self._read(entry)
 
@@ -52,7 +51,8 @@ class Words:
         if heard_ms is not None and heard_ms <= 0:
             return None
         if item_id in self._heard:
-            return f"{text(cut, 'text')} {CUT_HERE}".lstrip()
+            words = text(cut, "text")
+            return f"{words} {CUT_HERE}" if words else None
         if heard_ms is None:
             return f"{whole} [heard in part]"
         of = f" of {received_ms / 1000:.1f}" if received_ms is not None else ""
@@ -73,11 +73,12 @@ class Words:
         data, item_id = entry.data, text(entry.data, "item_id")
         match entry.kind:
             case "VoiceStarted":
-                self._voice_s = number(data, "at_s")
+                self._voice_s = number(data, "at_s") if self._voice_s is None else self._voice_s
             case "SpeechStarted":
-                self._begins_s.setdefault(item_id, self._voice(entry.at_s, VOICE_S))
-            case "InputCommitted":  # the only word of a turn that we ended ourselves
-                self._begins_s.setdefault(item_id, self._voice(entry.at_s))
+                began_s = number(data, "began_s")
+                self._begins_s.setdefault(item_id, entry.at_s if began_s is None else min(began_s, entry.at_s))
+            case "InputCommitted":  # all that the model tells of a turn that we ended ourselves
+                self._begins_s.setdefault(item_id, entry.at_s if self._voice_s is None else self._voice_s)
                 self._voice_s = None
             case "PlayAudio":
                 self._sent_ms[item_id] += number(data, "ms") or 0
@@ -93,8 +94,3 @@ class Words:
                 self._dropped.add(text(data, "response_id"))
             case kind if kind in CUTS and item_id:
                 self._cut[item_id] = data
-
-    def _voice(self, at_s: float, most_s: float = float("inf")) -> float:
-        """Return when the voice began that is reported at `at_s`: our own ear is sooner and tells the onset."""
-        voice_s = self._voice_s
-        return voice_s if voice_s is not None and at_s - most_s <= voice_s <= at_s else at_s

@@ -169,6 +169,18 @@ def test_neither_digits_nor_tokens_nor_numbers_are_in_the_journal() -> None:
     assert json.loads(json.dumps(told["ConfigureTurns"]))["turns"]["mode"] == "manual"
 
 
+def test_a_start_of_speech_is_told_with_the_time_at_which_it_began() -> None:
+    written = Written()
+    written.book.command(cmd.OpenModel(), 100.0)
+    for frame in range(100):
+        written.book.command(cmd.AppendAudio("/" * 212 + "/w=="), 101.02 + frame * 0.02)
+    written.book.event(ev.SpeechStarted("u1", 1_000), 103.0)  # 300 ms of padding stand before the voice
+    written.book.command(cmd.ConfigureTurns(TurnTaking(prefix_padding_ms=500), True, True), 103.0)
+    written.book.event(ev.SpeechStarted("u2", 1_000), 103.0)
+    told = [entry.data for entry in written.store.journals["call_1"] if entry.kind == "SpeechStarted"]
+    assert [data["began_s"] for data in told] == [pytest.approx(2.3, abs=0.025), pytest.approx(2.5, abs=0.025)]
+
+
 def test_the_journal_counts_from_the_offer_and_names_what_an_operator_asked() -> None:
     written = Written()
     written.book.event(ev.VoiceStarted(101.25), 101.5)

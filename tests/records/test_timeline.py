@@ -177,13 +177,14 @@ def test_an_agents_line_says_what_was_heard_whenever_that_was_told() -> None:
     assert agent_lines((0.5, "=", "heard_text", heard), SAID) == expected
 
 
-def test_an_item_of_which_less_than_a_word_was_heard_is_only_a_cut() -> None:
+def test_an_item_of_which_less_than_a_word_was_heard_was_not_said() -> None:
     cut: dict[str, JsonValue] = {"item_id": "a1", "text": "", "heard_ms": 60, "received_ms": 1800}
-    assert agent_lines(SAID, (2.0, "=", "heard_text", cut)) == [(1.0, "said", "… [cut here, estimate]")]
+    told = [(1.0, "unheard", "[not a word of it was heard] One two three four.")]
+    assert agent_lines(SAID, (2.0, "=", "heard_text", cut)) == told
 
 
 def test_an_item_of_which_nothing_was_heard_says_so() -> None:
-    told = [(1.0, "unheard", "[nothing of it was heard] One two three four.")]
+    told = [(1.0, "unheard", "[not a word of it was heard] One two three four.")]
     assert agent_lines(SAID, (2.0, "=", "heard_text", {"item_id": "a1", "text": "", "heard_ms": 0})) == told
     assert agent_lines(SAID, (2.0, "=", "cancelled", {"item_id": "a1", "heard_ms": 0, "received_ms": 5})) == told
     assert agent_lines(SAID, (2.0, "=", "early_dropped", {"response_id": "r1", "calls": 0})) == told
@@ -203,7 +204,7 @@ def test_what_the_end_of_the_call_cut_is_no_whole_sentence() -> None:
     assert agent_lines(*rows) == [(1.1, "said", "One two three four."), (1.8, "said", "Five.")]
     assert agent_lines(*rows, end) == [
         (1.1, "said", "One two three four. [heard 0.7 s, then the call ended]"),
-        (1.8, "unheard", "[nothing of it was heard] Five."),
+        (1.8, "unheard", "[not a word of it was heard] Five."),
     ]
 
 
@@ -216,18 +217,17 @@ def test_one_interruption_that_cuts_two_items_is_one() -> None:
     assert tell(None, both).barge_ins == (Interruption(2.0, 900), Interruption(9.0, 30))
 
 
-def test_a_callers_line_stands_where_our_ear_heard_the_voice_begin() -> None:
+def test_a_callers_line_stands_where_the_voice_began_not_where_that_was_noticed() -> None:
     lines = tell(
         None,
         journal(
-            (1.2, "<", "VoiceStarted", {"at_s": 1.0}),
-            (1.3, "<", "SpeechStarted", {"item_id": "c1", "audio_start_ms": 900}),
+            (1.3, "<", "SpeechStarted", {"item_id": "c1", "audio_start_ms": 700, "began_s": 1.0}),
             (5.0, "<", "CallerSaid", {"item_id": "c1", "text": "Hello."}),
-            (9.0, "<", "SpeechStarted", {"item_id": "c2", "audio_start_ms": 900}),
-            (9.5, "<", "CallerSaid", {"item_id": "c2", "text": "Later."}),
+            (1.1, ">", "Heard", {"item_id": "a1", "begins_s": 1.1, "ms": 100}),
+            (1.2, "<", "AgentSaid", {"item_id": "a1", "text": "Hi."}),
         ),
     ).lines
-    assert [(line.at_s, line.what) for line in lines if line.kind == "said"] == [(1.0, "Hello."), (9.0, "Later.")]
+    assert [(line.at_s, line.what) for line in lines if line.kind == "said"] == [(1.0, "Hello."), (1.1, "Hi.")]
 
 
 def test_a_turn_that_we_ended_ourselves_stands_where_its_voice_began() -> None:
