@@ -344,13 +344,25 @@ def test_a_secret_that_cannot_be_resolved_is_a_sentence(monkeypatch: pytest.Monk
         resolve_secret(f"file:{tmp_path / 's'}")
 
 
+BEHAVIOUR = """\
+  third:
+    instructions: x
+    turn_detection: {type: manual, key: "#", own_ear: true, silence_duration_ms: 700}
+    barge_in: {confirm_ms: 600, backchannels: [mm-hm, ja]}
+    idle: {after_s: 15, prompts: ["Hello?"]}
+    transfer:
+      targets:
+        desk: {number: "+14155550100", mode: warm, brief: A caller., accept_key: "1", ring_s: 20}
+  fourth: {instructions: x, turn_detection: patient, early_reply: {confirm_ms: 600}, barge_in: reversible}
+"""
+WHOLE = FULL + BEHAVIOUR
 ODD = st.text("a0+-:{}[]\"'&*!|>?#,\n \t~é\x00", max_size=6)
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, len(FULL)), st.integers(0, 12), ODD), max_size=4))
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, len(WHOLE)), st.integers(0, 12), ODD), max_size=4))
 def test_a_mangled_file_is_read_or_refused_in_sentences(changes: list[tuple[int, int, str]]) -> None:
-    text = FULL
+    text = WHOLE
     for at, cut, new in changes:
         text = text[:at] + new + text[at + cut :]
     with tempfile.TemporaryDirectory() as folder:
