@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from gateway.simulator.carrier import CallReport
 from gateway.simulator.turns.stage import Said
@@ -27,6 +28,8 @@ class CallFates:
     """Answers of which the caller heard anything."""
     false_interruptions: int
     """Answers cut though the caller had said nothing, or nothing but a backchannel."""
+    uncalled: int
+    """Answers to nothing: since the answer before, the caller had said no word that asks for one."""
     by_backchannel: int
     backchannels: int
     """Said while the agent was speaking."""
@@ -53,6 +56,7 @@ def judge_fates(answers: Sequence[Traced], said: Sequence[Said], report: CallRep
     return CallFates(
         turns=len(answers),
         false_interruptions=len(false),
+        uncalled=_uncalled(answers, meant),
         by_backchannel=sum(any(0 < a.ends_s - one.onset_s < BLAME_S for one in murmured) for a in false),
         backchannels=sum(any(_into(one, answer) for answer in answers) for one in murmured),
         real=len(real),
@@ -60,6 +64,14 @@ def judge_fates(answers: Sequence[Traced], said: Sequence[Said], report: CallRep
         reactions_ms=tuple((a.ends_s - one.onset_s) * 1000 for one, a in real if a.ends_s <= one.ends_s + LATE_S),
         pauses_ms=tuple(gap * 1000 for answer in answers for gap in answer.pauses()),
         stuck=report.script_error is not None,
+    )
+
+
+def _uncalled(answers: Sequence[Traced], meant: Sequence[Said]) -> int:
+    """The first answer is the greeting, which nobody calls for."""
+    return sum(
+        not any(before.begins_s < one.ends_s and one.onset_s < after.begins_s for one in meant)
+        for before, after in pairwise(answers)
     )
 
 

@@ -69,12 +69,12 @@ class Call:
 CONDITIONS = (
     Condition("quiet line"),
     Condition("echo -20 dB, 120 ms", echo=True),
+    Condition("babble, 28 dB below", noise="babble", snr_db=28),
     Condition("babble, 20 dB below", noise="babble", snr_db=20),
-    Condition("babble, 12 dB below", noise="babble", snr_db=12),
     Condition("street, 15 dB below", noise="street", snr_db=15),
     Condition("pink noise, 15 dB below", noise="pink", snr_db=15),
     Condition("hold music, 20 dB below", noise="hold-music", snr_db=20),
-    Condition("echo and babble, 20 dB below", echo=True, noise="babble", snr_db=20),
+    Condition("echo and babble, 28 dB below", echo=True, noise="babble", snr_db=28),
 )
 
 
@@ -188,6 +188,7 @@ def _row(caller: str, mode: str, calls: Sequence[CallFates]) -> dict[str, Figure
         "false interruptions": sum(call.false_interruptions for call in calls),
         "per 100": _per_100(sum(call.false_interruptions for call in calls), turns),
         "by a backchannel": sum(call.by_backchannel for call in calls),
+        "uncalled answers": sum(call.uncalled for call in calls),
         "backchannels": sum(call.backchannels for call in calls),
         "real ones": sum(call.real for call in calls),
         "missed": sum(call.missed for call in calls),

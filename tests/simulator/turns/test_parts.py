@@ -53,6 +53,7 @@ def test_a_goodbye_with_words_is_heard_whole_and_the_line_is_down() -> None:
     assert not goodbye.errors
 
 
+@pytest.mark.e2e
 def test_the_command_prints_one_json_document(capsys: pytest.CaptureFixture[str]) -> None:
     code = run_turns(Plan(barge_ins=8, seed=2), ["order"], as_json=True)
     document = json.loads(capsys.readouterr().out)
