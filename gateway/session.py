@@ -166,9 +166,10 @@ class CallSession:
             self._rearm()
 
     def operate(self, asked: OperatorAsked) -> str:
-        """Do at once what an operator asks; return "done", "repeated" or "refused: why"."""
-        if self.call.outcome(asked.command_id):
-            return "repeated"
+        """Do at once what an operator asks; return "done", "repeated" (it was done before) or "refused: why"."""
+        known = self.call.outcome(asked.command_id)
+        if known:
+            return "repeated" if known == "done" else known
         self.feed(asked)
         return self.call.outcome(asked.command_id) or "refused: the call has ended"
 

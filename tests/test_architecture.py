@@ -16,6 +16,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "carriers": frozenset({"core", "errors", "wire"}),
     "realtime": frozenset({"core", "errors", "wire"}),
     "store": frozenset({"errors"}),
+    "hearing": frozenset({"core"}),
     "records": frozenset({"core", "errors", "store"}),
     "apikeys": frozenset(),
     "config": frozenset({"apikeys", "errors"}),
@@ -33,7 +34,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
 """Package or module of `gateway` to what else of `gateway` it may import. Those not named here may import anything."""
 
 NEVER_SERVING = ("simulator", "demo")
-SERVING = ("core", "carriers", "realtime", "store", "records", "tools", "outbound", "operator")
+SERVING = ("core", "hearing", "carriers", "realtime", "store", "records", "tools", "outbound", "operator")
 SERVING_MODULES = (
     "app",
     "calls",

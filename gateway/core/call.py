@@ -443,8 +443,8 @@ class Call:
                         Entry(functions.collect_arguments(call.arguments), call.tool_call_id), now
                     )
                 case _:
-                    self._operations.press_keys(functions.digits_arguments(call.arguments))
-                    return self._answer(call.tool_call_id, OK_OUTPUT)
+                    refused = self._operations.press_keys(functions.digits_arguments(call.arguments))
+                    commands = [] if refused else self._answer(call.tool_call_id, OK_OUTPUT)
         except functions.BadArguments as bad:
             refused = str(bad)
         return self._answer(call.tool_call_id, error_output(refused)) if refused else commands

@@ -18,6 +18,8 @@ LAST_ANSWER_S = 6.0
 """How much of an answer may still be heard before the goodbye at a limit; a longer one is cut short."""
 HEARD_GRACE_S = 0.5
 """How long after its end by the clock the last mark is waited for, before the goodbye counts as heard."""
+CROSSING_S = 0.3
+"""How long a response that the server began by itself may take to be told, once it was asked to begin none."""
 LEG_S = 5.0
 """How long a stream that we ended may take to say so."""
 
@@ -55,10 +57,15 @@ class Ending:
             return self.hang_up(reason, now) if state.phase is not Phase.ENDING else []
         state.enter(Phase.ENDING)
         state.end_reason = reason
+        # The server may be about to answer what the caller has just said: asking meanwhile would be refused.
+        answering = state.turn.speaking or state.timers.is_set(Timer.WISH)
         state.timers.clear_all(Timer.HIDDEN)
         state.timers.set(Timer.GOODBYE, now + GOODBYE_S)
+        if answering:
+            state.timers.set(Timer.WISH, now + CROSSING_S)
         state.turn.reset()
         commands = state.transfer.close() + self._speaking.reset(now) + self._speaking.unmute(now)
+        commands += self._speaking.stop_listening()
         if reason is EndReason.AGENT_HANGUP and not state.conversation.unanswered():
             return commands
         if state.playout.left_s(now) > LAST_ANSWER_S:

@@ -4,7 +4,8 @@ Theory. The server's turn detection waits for a short silence (200 ms), so that 
 of such silences are pauses for breath. So the gate closes when a turn seems over, and while it is closed the answer's
 audio stays in the play-out and its function calls stay here. Our own ear measures the silence: when it has lasted
 `confirm_ms` since the voice ended, the gate opens. When the server hears the caller go on before that, the answer is
-dropped: nothing was heard, no tool has run.
+dropped: nothing was heard, no tool has run. Where the words of the turn are known by then they are a second judge:
+after a statement that seems unfinished ("my number is") the silence has to last `unfinished_ms`.
 
 While our ear hears a voice the silence has not begun; that is bounded, because the ear may take noise for a voice.
 """
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 
 from gateway.core.events import FunctionCall
 from gateway.core.plan import EarlyReply
+from gateway.core.words import seems_unfinished
 
 __all__ = ["Gate", "HeldCalls"]
 
@@ -37,6 +39,8 @@ class Gate:
         self._voice = False
         self._silent_s = 0.0
         """When the caller fell silent, by our own ear."""
+        self._item_id = ""
+        self._unfinished = False
         self._held: list[HeldCalls] = []
 
     @property
@@ -49,7 +53,8 @@ class Gate:
         if self._closed_s is None:
             return None
         most = self._closed_s + MOST_S
-        return most if self._voice else min(self._silent_s + self._rules.confirm_ms / 1000, most)
+        silence_ms = self._rules.unfinished_ms if self._unfinished else self._rules.confirm_ms
+        return most if self._voice else min(self._silent_s + silence_ms / 1000, most)
 
     def voice_started(self) -> None:
         self._voice = True
@@ -58,11 +63,18 @@ class Gate:
         self._voice = False
         self._silent_s = ended_s
 
-    def close(self, now: float) -> None:
+    def close(self, item_id: str, now: float) -> None:
         """The server found the turn to be over."""
         self._closed_s = now
+        self._item_id = item_id
+        self._unfinished = False
         # What the server took for the end of speech counts as well: our ear may not have heard a quiet voice.
         self._silent_s = max(self._silent_s, now - self._rules.server_silence_ms / 1000)
+
+    def words(self, item_id: str, text: str) -> None:
+        """The words of a turn are known."""
+        if item_id == self._item_id:
+            self._unfinished = seems_unfinished(text)
 
     def keep(self, held: HeldCalls) -> None:
         """Hold function calls of a response that is behind the gate."""

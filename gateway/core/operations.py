@@ -18,7 +18,7 @@ __all__ = ["Operations"]
 
 KEPT_IDS = 512
 """Commands whose ids are remembered, so that one that comes twice is not done twice."""
-MOST_KEYS_OUT = 64
+MOST_KEYS_OUT = 128
 ROLES = {"system": "input_text", "user": "input_text", "assistant": "output_text"}
 
 
@@ -37,9 +37,12 @@ class Operations:
     def outcome(self, command_id: str) -> str:
         return self._outcomes.get(command_id, "")
 
-    def press_keys(self, digits: str) -> None:
-        """Have keys pressed as soon as nothing plays."""
-        self.keys_out = (self.keys_out + digits)[:MOST_KEYS_OUT]
+    def press_keys(self, digits: str) -> str:
+        """Have keys pressed as soon as nothing plays; return why not, or ""."""
+        if len(self.keys_out) + len(digits) > MOST_KEYS_OUT:
+            return "too many keys wait to be pressed"
+        self.keys_out += digits
+        return ""
 
     def ask(self, event: OperatorAsked, now: float, end_call: Callable[[float], list[Command]]) -> list[Command]:
         if event.command_id in self._outcomes:
@@ -87,8 +90,7 @@ class Operations:
                     return "turn-taking is not manual", []
                 return "", speaking.end_turn(now)
             case op.PressKeys(digits):
-                self.press_keys(digits)
-                return "", []
+                return self.press_keys(digits), []
             case op.CollectDigits():
                 return self._keypad.collect(Entry(event.action), now), []
             case op.AskTransfer(target, summary):

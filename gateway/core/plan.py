@@ -63,7 +63,7 @@ class ReversibleBargeIn:
     """Speech pauses what plays; only what proves to be an interruption cuts it. Needs our own ear."""
 
     confirm_ms: int = 600
-    """Speech of this length is an interruption; shorter is judged by its words."""
+    """After a shorter voice the agent goes on at once; a longer one holds it until its words are known."""
     backchannels: frozenset[str] = BACKCHANNELS
     """Words that do not interrupt; letters only, lower case."""
 
@@ -76,6 +76,8 @@ class EarlyReply:
     """Silence after which the model begins to answer."""
     confirm_ms: int = 500
     """Silence, by our own ear, after which the answer is let out."""
+    unfinished_ms: int = 1300
+    """The same after words that seem to go on; counts only where the caller is transcribed."""
 
 
 @dataclass(slots=True, frozen=True)

@@ -22,13 +22,14 @@ from gateway.core.commands import (
     Record,
 )
 from gateway.core.deadlines import Timer
-from gateway.core.doubt import Doubt, Verdict, only_backchannels
+from gateway.core.doubt import Doubt, Verdict
 from gateway.core.early import EarlyAudio
 from gateway.core.gate import Gate, HeldCalls
 from gateway.core.plan import TurnMode, TurnTaking
 from gateway.core.responses import SlotState
 from gateway.core.shield import Shield
 from gateway.core.state import CallState, Phase
+from gateway.core.words import has_words, only_backchannels
 
 __all__ = ["MOST_SAYS", "Speaking", "say_exactly"]
 
@@ -58,7 +59,9 @@ class Speaking:
         self._state = state
         self._early = EarlyAudio()
         self._shield = Shield(ear=plan.needs_ear)
-        self._doubt = Doubt(plan.reversible) if plan.reversible is not None else None
+        # Without the server's turn detection nothing is transcribed before we have decided that it is a turn.
+        words = plan.transcribes and plan.turns.mode is not TurnMode.MANUAL
+        self._doubt = Doubt(plan.reversible, transcribes=words) if plan.reversible is not None else None
         self._gate = Gate(plan.early_reply) if plan.early_reply is not None else None
         self._holds: set[Hold] = set()
         self._says: deque[tuple[str, bool]] = deque()
@@ -88,7 +91,12 @@ class Speaking:
     # --- the caller's side --------------------------------------------------------------------
 
     def caller_audio(self, payload: str, *, hidden: bool) -> list[Command]:
-        """Pass one frame on to the model, or keep it for later. `hidden` and a mute turn it into silence."""
+        """Pass one frame on to the model, or keep it for later. `hidden` and a mute turn it into silence.
+
+        Once the goodbye is due the model hears nothing more: it would answer, or be interrupted.
+        """
+        if self._state.phase is Phase.ENDING:
+            return []
         if hidden or self.caller_muted:
             payload = silence_like(payload)
         if not (self._state.model_up and self._state.stream_up):
@@ -137,9 +145,9 @@ class Speaking:
                 self._doubtful.popitem(last=False)
             return []
         state.turn.stopped(now - self._effective.known_silence_ms / 1000)
-        return self._turn_over(now)
+        return self._turn_over(event.item_id, now)
 
-    def _turn_over(self, now: float) -> list[Command]:
+    def _turn_over(self, item_id: str, now: float) -> list[Command]:
         """The caller has finished: an answer is due, from the server by itself or because we ask for it."""
         state = self._state
         if not state.active:
@@ -151,7 +159,7 @@ class Speaking:
             state.slot.want()
         if self._gate is None or self._turns.mode is not TurnMode.SERVER_VAD:
             return []
-        self._gate.close(now)
+        self._gate.close(item_id, now)
         return self._hold(Hold.GATE, now)
 
     def voice_started(self, event: ev.VoiceStarted, now: float) -> list[Command]:
@@ -171,7 +179,7 @@ class Speaking:
         if self._gate is not None:
             self._gate.voice_stopped(event.ended_s)
         if self._doubt is not None:
-            self._doubt.voice_stopped(now)
+            self._doubt.voice_stopped(event.ended_s, now)
         if self._by_own_ear and not self._shield.up:
             self._state.timers.set(Timer.TURN, event.ended_s + self._turns.silence_ms / 1000)
         return []
@@ -187,7 +195,7 @@ class Speaking:
             return []
         commands = self.fall_silent("barge_in", now) if state.talking else []
         state.turn.stopped(now - (self._turns.silence_ms / 1000 if self._turns.own_ear else 0.0))
-        return [*commands, CommitInput(), *self._turn_over(now)]
+        return [*commands, CommitInput(), *self._turn_over(OWN_EAR, now)]
 
     def committed(self, item_id: str) -> None:
         """What the caller said is an item now; without the server's turn detection nothing named it before."""
@@ -198,14 +206,25 @@ class Speaking:
         """Take a transcript. Of speech that was not taken for a turn, the words decide."""
         state = self._state
         state.conversation.say(event.item_id, "user", event.text)
+        if self._gate is not None:
+            self._gate.words(event.item_id, event.text)
         if event.item_id not in self._doubtful:
             return []
         del self._doubtful[event.item_id]
-        assert state.plan.reversible is not None, "only a reversible barge-in doubts"
-        if only_backchannels(event.text, state.plan.reversible.backchannels):
+        reversible, doubt = state.plan.reversible, self._doubt
+        assert reversible is not None, "only a reversible barge-in doubts"
+        assert doubt is not None
+        if only_backchannels(event.text, reversible.backchannels):
             state.conversation.forget(event.item_id)
-            worded = any(character.isalnum() for character in event.text)
-            return [] if worded else [DeleteItem(event.item_id)]
+            why = "backchannel" if has_words(event.text) else "no_words"
+            resumed = self._resume(why, now) if doubt.decide(interruption=False) is Verdict.RESUME else []
+            return resumed if has_words(event.text) else [*resumed, DeleteItem(event.item_id)]
+        doubt.decide(interruption=True)
+        return self._late_turn(now)
+
+    def _late_turn(self, now: float) -> list[Command]:
+        """What was not taken for a turn is one: it interrupts now, and is answered."""
+        state = self._state
         if not state.active:
             return []
         commands = self.fall_silent("barge_in", now) if state.talking and not self._shield.up else []
@@ -222,8 +241,11 @@ class Speaking:
         state.slot.created(event.response_id, event.wish_id)
         self._shield.created(event.wish_id, event.response_id, instructions)
         state.tool_calls.seen_by(event.response_id)
-        if event.wish_id and state.turn.speaking and state.active and not self._shield.up:
-            # It was created after the caller began to speak, so the server does not interrupt it.
+        # Ours was created after the caller began to speak: the server does not interrupt it.
+        late = event.wish_id and state.turn.speaking and state.active and not self._shield.up
+        # The server's own answers what came when the goodbye was due already.
+        unwanted = not event.wish_id and state.phase is Phase.ENDING
+        if late or unwanted:
             state.playout.silence(event.response_id)
             return [CancelResponse(event.response_id)]
         return []
@@ -292,6 +314,12 @@ class Speaking:
             return False
         self._gate.keep(HeldCalls(response_id, calls))
         return True
+
+    def stop_listening(self) -> list[Command]:
+        """The server is not to answer the caller any more, nor to be interrupted: the last words come from us."""
+        if not self._server_answers or not self._state.model_up:
+            return []
+        return [ConfigureTurns(TurnTaking(TurnMode.MANUAL), creates=False, interrupts=False)]
 
     # --- what an operator changes -------------------------------------------------------------
 
@@ -378,12 +406,22 @@ class Speaking:
                 self._held_s = now
                 return [*self._hold(Hold.DOUBT, now), Record("held", {})]
             case Verdict.RESUME:
-                after_ms = round((now - self._held_s) * 1000)
-                return [Record("resumed", {"why": "short", "after_ms": after_ms}), *self._let_go(now, Hold.DOUBT)]
+                return self._resume("short", now)
             case Verdict.CONFIRM:
-                self._contested = ""
-                self._state.turn.started()
-                return self.fall_silent("barge_in", now)
+                return self._confirm(now)
+
+    def _confirm(self, now: float) -> list[Command]:
+        """It was an interruption. Of speech that goes on, its end asks for the answer; else that is done here."""
+        if not self._contested:
+            self._doubtful.clear()
+            return self._late_turn(now)
+        self._contested = ""
+        self._state.turn.started()
+        return self.fall_silent("barge_in", now)
+
+    def _resume(self, why: str, now: float) -> list[Command]:
+        after_ms = round((now - self._held_s) * 1000)
+        return [Record("resumed", {"why": why, "after_ms": after_ms}), *self._let_go(now, Hold.DOUBT)]
 
     def _hold(self, hold: Hold, now: float) -> list[Command]:
         self._holds.add(hold)

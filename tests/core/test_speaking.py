@@ -38,11 +38,11 @@ def test_a_voice_that_lasts_and_that_the_server_hears_too_is_an_interruption() -
     until(call, 3.0)
     call.receive(ev.VoiceStarted(3.0), 3.0)
     call.receive(ev.SpeechStarted("u1", 0), 3.2)
-    cut = until(call, 3.6)
+    cut = until(call, 4.6)
     assert cmd.TruncateItem("a1", 1000) in cut
     assert records(cut, "barge_in")
-    call.receive(ev.VoiceStopped(4.0), 4.2)
-    asked = call.receive(ev.SpeechStopped("u1", 0), 4.5)
+    call.receive(ev.VoiceStopped(5.0), 5.2)
+    asked = call.receive(ev.SpeechStopped("u1", 0), 5.5)
     assert len(only(asked, cmd.CreateResponse)) == 1, "the server creates none by itself in this mode"
 
 
@@ -87,13 +87,53 @@ def test_a_backchannel_is_neither_answered_nor_deleted() -> None:
     assert call.receive(ev.CallerSaid("u1", "Mm-hm, okay."), 4.1) == []
 
 
+@pytest.mark.parametrize(
+    ("text", "interrupts"), [("Actually, hold on.", True), ("Okay, I see, sure.", False), ("", False)]
+)
+def test_a_longer_voice_holds_until_its_words_are_known(text: str, interrupts: bool) -> None:
+    call = speaking(REVERSIBLE)
+    until(call, 3.0)
+    call.receive(ev.VoiceStarted(3.0), 3.0)
+    call.receive(ev.SpeechStarted("u1", 0), 3.1)
+    call.receive(ev.VoiceStopped(3.9), 4.06)
+    call.receive(ev.SpeechStopped("u1", 0), 4.5)
+    assert until(call, 4.7) == []
+    told = call.receive(ev.CallerSaid("u1", text), 4.8)
+    assert bool(only(told, cmd.TruncateItem)) is interrupts
+    assert bool(only(told, cmd.CreateResponse)) is interrupts
+    assert (played_ms(told) > 0) is not interrupts
+
+
+def test_words_that_never_come_leave_it_an_interruption() -> None:
+    call = speaking(REVERSIBLE)
+    until(call, 3.0)
+    call.receive(ev.VoiceStarted(3.0), 3.0)
+    call.receive(ev.SpeechStarted("u1", 0), 3.1)
+    call.receive(ev.VoiceStopped(3.9), 4.06)
+    call.receive(ev.SpeechStopped("u1", 0), 4.5)
+    cut = until(call, 6.0)
+    assert only(cut, cmd.TruncateItem) == [cmd.TruncateItem("a1", 1000)]
+    assert len(only(cut, cmd.CreateResponse)) == 1
+
+
+def test_an_early_answer_waits_longer_after_words_that_seem_to_go_on() -> None:
+    call = active(EARLY)
+    call.receive(ev.SpeechStarted("u1", 0), 2.0)
+    call.receive(ev.VoiceStopped(3.0), 3.16)
+    call.receive(ev.SpeechStopped("u1", 0), 3.2)
+    call.receive(ev.CallerSaid("u1", "My order number is"), 3.45)
+    answer(call, "r1", "a1", 1000, 3.6)
+    assert played_ms(until(call, 4.2)) == 0
+    assert played_ms(until(call, 4.4)) > 0
+
+
 def test_an_answer_that_is_still_generated_is_cancelled_by_us() -> None:
     call = active(REVERSIBLE)
     call.receive(ev.ResponseCreated("r1", ""), 2.0)
     call.receive(ev.AudioDelta("r1", "a1", speech(3000)), 2.0)
     call.receive(ev.VoiceStarted(2.5), 2.5)
     call.receive(ev.SpeechStarted("u1", 0), 2.6)
-    assert cmd.CancelResponse("r1") in until(call, 3.2)
+    assert cmd.CancelResponse("r1") in until(call, 4.2)
 
 
 def test_a_turn_with_nobody_talking_is_answered_whatever_our_ear_heard() -> None:
