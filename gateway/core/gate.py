@@ -18,6 +18,8 @@ from gateway.core.words import seems_unfinished
 
 __all__ = ["Gate", "HeldCalls"]
 
+WORDS_MS = 250
+"""How much longer than `confirm_ms` the words are waited for where the caller is transcribed."""
 MOST_S = 3.0
 """Longest time closed after the server found the turn to be over, whatever our own ear hears."""
 
@@ -33,14 +35,16 @@ class HeldCalls:
 class Gate:
     """Open unless a turn has just seemed to end."""
 
-    def __init__(self, rules: EarlyReply) -> None:
+    def __init__(self, rules: EarlyReply, *, transcribes: bool) -> None:
         self._rules = rules
+        self._transcribes = transcribes
         self._closed_s: float | None = None
         self._voice = False
         self._silent_s = 0.0
         """When the caller fell silent, by our own ear."""
         self._item_id = ""
-        self._unfinished = False
+        self._silence_ms = 0
+        """How long the silence has to last, by what is known of the words."""
         self._held: list[HeldCalls] = []
 
     @property
@@ -53,8 +57,7 @@ class Gate:
         if self._closed_s is None:
             return None
         most = self._closed_s + MOST_S
-        silence_ms = self._rules.unfinished_ms if self._unfinished else self._rules.confirm_ms
-        return most if self._voice else min(self._silent_s + silence_ms / 1000, most)
+        return most if self._voice else min(self._silent_s + self._silence_ms / 1000, most)
 
     def voice_started(self) -> None:
         self._voice = True
@@ -67,14 +70,14 @@ class Gate:
         """The server found the turn to be over."""
         self._closed_s = now
         self._item_id = item_id
-        self._unfinished = False
+        self._silence_ms = self._rules.confirm_ms + (WORDS_MS if self._transcribes else 0)
         # What the server took for the end of speech counts as well: our ear may not have heard a quiet voice.
         self._silent_s = max(self._silent_s, now - self._rules.server_silence_ms / 1000)
 
     def words(self, item_id: str, text: str) -> None:
         """The words of a turn are known."""
         if item_id == self._item_id:
-            self._unfinished = seems_unfinished(text)
+            self._silence_ms = self._rules.unfinished_ms if seems_unfinished(text) else self._rules.confirm_ms
 
     def keep(self, held: HeldCalls) -> None:
         """Hold function calls of a response that is behind the gate."""

@@ -62,7 +62,7 @@ class Speaking:
         # Without the server's turn detection nothing is transcribed before we have decided that it is a turn.
         words = plan.transcribes and plan.turns.mode is not TurnMode.MANUAL
         self._doubt = Doubt(plan.reversible, transcribes=words) if plan.reversible is not None else None
-        self._gate = Gate(plan.early_reply) if plan.early_reply is not None else None
+        self._gate = Gate(plan.early_reply, transcribes=plan.transcribes) if plan.early_reply is not None else None
         self._holds: set[Hold] = set()
         self._says: deque[tuple[str, bool]] = deque()
         self._turns = plan.turns

@@ -12,7 +12,8 @@ from gateway.core.plan import EarlyReply, ReversibleBargeIn, TurnMode, TurnTakin
 from tests.core.lists import active, answer, ask, done, only, played_ms, quiet, records, speaking, speech, until
 
 REVERSIBLE = CallPlan(reversible=ReversibleBargeIn(confirm_ms=600))
-EARLY = CallPlan(early_reply=EarlyReply(server_silence_ms=200, confirm_ms=500))
+EARLY = CallPlan(early_reply=EarlyReply(server_silence_ms=200, confirm_ms=500), transcribes=False)
+EARLY_WORDS = CallPlan(early_reply=EarlyReply(server_silence_ms=200, confirm_ms=500, unfinished_ms=1300))
 LOOKUP = ev.FunctionCall("c1", "lookup", "{}", "f1")
 
 
@@ -116,15 +117,19 @@ def test_words_that_never_come_leave_it_an_interruption() -> None:
     assert len(only(cut, cmd.CreateResponse)) == 1
 
 
-def test_an_early_answer_waits_longer_after_words_that_seem_to_go_on() -> None:
-    call = active(EARLY)
+@pytest.mark.parametrize(("text", "heard_at"), [("My order number is", 4.3), ("Where is my order?", 3.5), (None, 3.75)])
+def test_an_early_answer_waits_for_the_words_and_longer_after_those_that_go_on(
+    text: str | None, heard_at: float
+) -> None:
+    call = active(EARLY_WORDS)
     call.receive(ev.SpeechStarted("u1", 0), 2.0)
     call.receive(ev.VoiceStopped(3.0), 3.16)
     call.receive(ev.SpeechStopped("u1", 0), 3.2)
-    call.receive(ev.CallerSaid("u1", "My order number is"), 3.45)
-    answer(call, "r1", "a1", 1000, 3.6)
-    assert played_ms(until(call, 4.2)) == 0
-    assert played_ms(until(call, 4.4)) > 0
+    answer(call, "r1", "a1", 1000, 3.4)
+    if text is not None:
+        call.receive(ev.CallerSaid("u1", text), 3.45)
+    assert played_ms(until(call, heard_at - 0.02)) == 0
+    assert played_ms(until(call, heard_at + 0.02)) > 0
 
 
 def test_an_answer_that_is_still_generated_is_cancelled_by_us() -> None:
