@@ -117,7 +117,7 @@ class _Round:
             "DialCallSid": winner.facts.call_sid,
             "DialCallDuration": str(round(self._leg.line.clock() - self._answered_s)),
             # Who hangs up while hearing the TwiML of the called party had answered, but was never connected.
-            "DialBridged": "true" if self._joined else "false",
+            "DialBridged": "true" if self.room.started else "false",
         }
 
     async def _run(self, call: DialledCall, request: OutboundRequest, callee: Callee) -> None:

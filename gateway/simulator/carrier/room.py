@@ -76,6 +76,8 @@ class Room:
 
     async def stay(self, member: Member, wait: Callable[[], Coroutine[None, None, None]]) -> None:
         """Be in the room until it is over; `wait` sounds until somebody is heard. Cancelling this is leaving."""
+        if self.over:
+            return
         self._enter(member)
         try:
             async with asyncio.TaskGroup() as group:

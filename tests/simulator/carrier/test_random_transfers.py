@@ -24,7 +24,7 @@ def somebody(rng: random.Random) -> Callee:
     ring_s = rng.choice((0.0, 1.0, rng.uniform(0, 12)))
     return rng.choice(
         (
-            parties.answers(ring_s=ring_s, talk_s=rng.uniform(0, 20)),
+            parties.answers(ring_s=ring_s, talk_s=rng.choice((0.0, rng.uniform(0, 20)))),
             parties.presses(rng.choice("12"), ring_s=ring_s, talk_s=rng.uniform(0, 20)),
             parties.hangs_up(after_s=rng.uniform(0, 4), ring_s=ring_s),
             parties.machine(tone(440, 2000), ring_s=ring_s, records_s=rng.uniform(1, 20)),

@@ -174,6 +174,12 @@ def test_a_sip_address_can_be_dialled_with_another_caller_id() -> None:
     assert (form["From"], form["CallStatus"]) == ("+14155550199", "completed")
 
 
+def test_a_party_that_hangs_up_at_once_brings_the_caller_back() -> None:
+    seen = transfer(dial(number()), Party(HUMAN, parties.answers(talk_s=0)))
+    assert (seen.after["DialCallStatus"], seen.after["DialCallDuration"]) == ("completed", "0")
+    assert seen.report.duration_s < 4
+
+
 def test_the_time_limit_of_a_dial_ends_the_connection() -> None:
     seen = transfer(dial(number(), 'timeLimit="6"'), Party(HUMAN, parties.answers(talk_s=60)))
     assert seen.sounds()[-1] == ("bridged", 6.0)
