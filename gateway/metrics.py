@@ -35,6 +35,12 @@ class Metrics:
             registry=self._registry,
         )
         self._barge_ins = Counter("gateway_barge_in", "Answers cut by the caller.", registry=self._registry)
+        self._false_barge_ins = Counter(
+            "gateway_false_barge_in", "Holds after which the agent went on: no interruption.", registry=self._registry
+        )
+        self._dropped = Counter(
+            "gateway_dropped_answers", "Early answers that the caller never heard.", registry=self._registry
+        )
         self._renewals = Counter("gateway_session_renewals", "Model sessions replaced.", registry=self._registry)
         self._tools = Histogram(
             "gateway_tool_duration_seconds",
@@ -51,6 +57,8 @@ class Metrics:
         for ms in summary.turns_ms:
             self._latency.observe(ms / 1000)
         self._barge_ins.inc(summary.barge_ins)
+        self._false_barge_ins.inc(summary.false_barge_ins)
+        self._dropped.inc(summary.dropped.answers)
         self._renewals.inc(summary.recoveries)
         if summary.cost_usd is not None:
             self._cost.inc(float(summary.cost_usd))

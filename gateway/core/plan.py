@@ -72,7 +72,7 @@ class ReversibleBargeIn:
 class EarlyReply:
     """The model answers after a short silence; we hold the answer until the turn proves to be over. Needs our ear."""
 
-    server_silence_ms: int = 200
+    server_silence_ms: int = 100
     """Silence after which the model begins to answer."""
     confirm_ms: int = 500
     """Silence, by our own ear, after which the answer is let out."""

@@ -85,7 +85,7 @@ def test_a_server_that_must_not_interrupt_is_told_so() -> None:
 
 def test_an_early_reply_begins_at_the_servers_short_silence() -> None:
     told = detection(early_reply=True)
-    assert isinstance(told, dict) and told["silence_duration_ms"] == 200
+    assert isinstance(told, dict) and told["silence_duration_ms"] == 100
 
 
 def test_the_plan_of_an_agent_that_says_nothing_is_the_plain_one() -> None:
@@ -112,9 +112,9 @@ def test_barge_in(written: object, meant: ReversibleBargeIn | None) -> None:
 @pytest.mark.parametrize(
     ("written", "turns", "meant"),
     [
-        (True, "default", EarlyReply(200, 500)),
-        (True, "patient", EarlyReply(200, 1000)),
-        ({"confirm_ms": 600}, "patient", EarlyReply(200, 600)),
+        (True, "default", EarlyReply(100, 500)),
+        (True, "patient", EarlyReply(100, 1000)),
+        ({"confirm_ms": 600}, "patient", EarlyReply(100, 600)),
         ({"server_silence_ms": 300}, "default", EarlyReply(300, 500)),
         (False, "default", None),
         (None, "manual", None),
@@ -152,7 +152,7 @@ def test_transfer_targets_are_the_only_ones_and_come_with_their_function() -> No
         ("barge_in: {backchannels: ['…']}", "backchannels: '…' has no letters"),
         ("early_reply: soon", "early_reply: should be true, false, or a section"),
         (
-            "early_reply: {confirm_ms: 150}",
+            "early_reply: {server_silence_ms: 200, confirm_ms: 150}",
             "early_reply: confirm_ms (150) should not be shorter than server_silence_ms",
         ),
         ("early_reply: {server_silence_ms: 600}", "early_reply: confirm_ms (500) should not be shorter than"),
