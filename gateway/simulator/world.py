@@ -30,7 +30,6 @@ from gateway.errors import ModelError
 from gateway.realtime.connection import Dial
 from gateway.simulator.asgi import AsgiHost
 from gateway.simulator.carrier import CallPlan, CallReport, LineModel, Script, TwilioNetwork
-from gateway.simulator.carrier.delay import DelayLine
 from gateway.simulator.engine import Engine
 from gateway.simulator.link import DelayedSocket
 from gateway.simulator.model import ModelOptions, ModelServer, ScriptedEngine, SessionRecord, UpgradeRefused
@@ -168,9 +167,7 @@ def _connector(model: ModelServer, group: asyncio.TaskGroup, line: LineModel | N
             raise ModelError(f"refused with {status}", permanent=status in (401, 403, 404), code=str(status))
         if line is None:
             return ours
-        up: DelayLine[str] = DelayLine(line.uplink_ms / 1000, line.jitter_ms / 1000, rng)
-        down: DelayLine[str | bytes] = DelayLine(line.downlink_ms / 1000, line.jitter_ms / 1000, rng)
-        return DelayedSocket(ours, up, down, group.create_task)
+        return DelayedSocket(ours, line, rng, group.create_task)
 
     return open_socket
 

@@ -24,13 +24,9 @@ from gateway.simulator.world import CALLER, NUMBER, PUBLIC, world
 
 __all__ = ["MODES", "Call", "Mode", "asking_call", "early_part"]
 
-Mode = Literal["plain", "early", "earlier"]
+Mode = Literal["plain", "early"]
 MODES: Mapping[Mode, str] = MappingProxyType(
-    {
-        "plain": "early_reply: null",
-        "early": "early_reply: {server_silence_ms: 200, confirm_ms: 500}",
-        "earlier": "early_reply: {server_silence_ms: 100, confirm_ms: 500}",
-    }
+    {"plain": "early_reply: null", "early": "early_reply: {server_silence_ms: 200, confirm_ms: 500}"}
 )
 """All by which the agents differ; each takes 500 ms of silence for the end of a turn."""
 NO_CALLER = frozenset({"backchannels", "barge-ins", "prompts"})
@@ -72,7 +68,6 @@ def early_part(plan: Plan) -> Part:
         f"line {LINE_MS:g} ms, way to the model 12 to 21 ms, each way; server's turn detection: {vad}",
         rows,
         _checks(found, plan.ttfb_ms),
-        ["early: the server's silence is 200 ms, earlier: 100 ms; both are confirmed by 500 ms"],
     )
 
 

@@ -31,7 +31,7 @@ MODES: Mapping[Mode, str] = MappingProxyType(
 GREETING = "G0 hello, this is the order desk."
 ANSWERS = 8
 """Agent turns of one call, if nothing goes wrong."""
-CALLS = 5
+CALLS = 4
 """Of each condition and mode, for 500 barge-ins."""
 LINE_MS = 30.0
 TRANSCRIPT_MS = 300
