@@ -94,6 +94,11 @@ class Call:
         return self._keypad.hidden
 
     @property
+    def keys_hidden(self) -> bool:
+        """Whether a key that the caller presses now must be shown to nobody."""
+        return self._keypad.keys_hidden
+
+    @property
     def deadline(self) -> float | None:
         """When the next `Tick` is due; None when nothing is awaited."""
         state = self.state
@@ -505,7 +510,7 @@ class Call:
     def _keys_out_at(self) -> float | None:
         """When keys that wait may be pressed: once what we sent before has sounded."""
         wait = self._operations.keys_out and self.state.active and not self.state.playout.unheard
-        return self.state.playout.ends_s() if wait else None
+        return self.state.playout.free_s() if wait else None
 
     # --- time ---------------------------------------------------------------------------------
 
@@ -540,7 +545,7 @@ class Call:
                 return self._speaking.end_turn(now)
             case Timer.RING:
                 return self._moving.ring(now)
-            case Timer.WISH | Timer.HIDDEN:
+            case Timer.WISH | Timer.HIDDEN | Timer.LATE_KEYS:
                 return []
 
     def _limit(self, now: float) -> list[Command]:

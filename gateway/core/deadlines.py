@@ -20,6 +20,8 @@ class Timer(Enum):
     """The caller's turn is over, by our own ear."""
     HIDDEN = "hidden"
     """What a secure collector still hides."""
+    LATE_KEYS = "late_keys"
+    """Keys that a secure collector still hides."""
     RING = "ring"
     """The next ring of the ring-back tone."""
     GOODBYE = "goodbye"

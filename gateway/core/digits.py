@@ -20,7 +20,10 @@ GAP_S = 1.5
 MOST_KEYS = 64
 """Keys told at once; a caller who holds a key down sends many."""
 HIDDEN_S = 1.0
-"""How much longer a secure collector hides: the last key's tone may still be on its way, and superfluous keys."""
+"""How much longer a secure collector hides what the caller says: the last key's tone may still be on its way."""
+LATE_KEYS_S = 4.0
+"""A key that comes within this time after a secure entry, or after another such key, belongs to what was keyed in: the
+entry was shorter than the number, or its time ran out."""
 
 
 class Keys:

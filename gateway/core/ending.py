@@ -59,7 +59,7 @@ class Ending:
         state.end_reason = reason
         # The server may be about to answer what the caller has just said: asking meanwhile would be refused.
         answering = state.turn.speaking or state.timers.is_set(Timer.WISH)
-        state.timers.clear_all(Timer.HIDDEN)
+        state.timers.clear_all(Timer.HIDDEN, Timer.LATE_KEYS)
         state.timers.set(Timer.GOODBYE, now + GOODBYE_S)
         if answering:
             state.timers.set(Timer.WISH, now + CROSSING_S)
@@ -93,7 +93,7 @@ class Ending:
             return self.end(reason, "", now)
         if state.phase is not Phase.ENDING:
             state.enter(Phase.ENDING)
-        state.timers.clear_all(Timer.HIDDEN)
+        state.timers.clear_all(Timer.HIDDEN, Timer.LATE_KEYS)
         state.timers.set(Timer.LEG, now + LEG_S)
         state.model_up = False
         return [*state.transfer.close(), *state.playout.close(now), CloseModel(), HangUp(reason)]

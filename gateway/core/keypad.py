@@ -4,7 +4,7 @@ import json
 
 from gateway.core.commands import Command, CreateItem, KeepSecret, Record
 from gateway.core.deadlines import Timer
-from gateway.core.digits import HIDDEN_S, Collector, Entry, Keys, Step
+from gateway.core.digits import HIDDEN_S, LATE_KEYS_S, Collector, Entry, Keys, Step
 from gateway.core.plan import TurnMode
 from gateway.core.speaking import Speaking
 from gateway.core.state import CallState, Phase
@@ -51,6 +51,12 @@ class Keypad:
         return secure or bool(self._secrets) or self._state.timers.is_set(Timer.HIDDEN)
 
     @property
+    def keys_hidden(self) -> bool:
+        """Whether a key that is pressed now must not be seen by anybody."""
+        late = self._collector is None and self._state.timers.is_set(Timer.LATE_KEYS)
+        return self.hidden or late
+
+    @property
     def deadline(self) -> float | None:
         collector = self._collector.deadline if self._collector is not None and self._live else None
         keys = self._keys.deadline if self._state.active and self._state.model_up else None
@@ -73,16 +79,18 @@ class Keypad:
         state = self._state
         collector = self._collector
         if collector is not None:
-            first = not collector.digits
-            silent = self._speaking.interrupt(now) if first else []
-            return silent + self._step(collector.press(digit, now), now)
-        if self.hidden or not self._live:
+            return self._speaking.interrupt(now) + self._step(collector.press(digit, now), now)
+        if self.keys_hidden:
+            self._hide(now)
+            return []
+        if not self._live:
             return []
         if self._speaking.turns.mode is TurnMode.MANUAL and digit == self._speaking.turns.key:
             return self._speaking.end_turn(now)
         if not state.plan.keys_to_model:
             return []
-        commands = [] if self._keys.waiting else self._speaking.interrupt(now)
+        # A silent answer may be the very function call that asks for these keys.
+        commands = self._speaking.interrupt(now) if state.playout.unheard else []
         self._keys.press(digit, now)
         return commands
 
@@ -159,7 +167,11 @@ class Keypad:
     def _close(self, entry: Entry, now: float) -> None:
         self._collector = None
         if entry.collect.secure:
-            self._state.timers.set(Timer.HIDDEN, now + HIDDEN_S)
+            self._hide(now)
+
+    def _hide(self, now: float) -> None:
+        self._state.timers.set(Timer.HIDDEN, now + HIDDEN_S)
+        self._state.timers.set(Timer.LATE_KEYS, now + LATE_KEYS_S)
 
     @staticmethod
     def _note(entry: Entry, count: int, status: str) -> Record:

@@ -3,8 +3,8 @@
 Theory. The model speaks several times faster than real time, so audio waits here (the tail) and leaves in
 pieces, never more than a bounded lead ahead of the caller's ear. Every piece that left lies on the call's
 clock: it begins when the piece before it ends, or when it was sent if nothing was playing. A mark that comes
-back proves that everything before it was heard by then, so the pieces behind it are laid out anew from that
-moment: heard = last confirmed mark + elapsed time, never more than was sent.
+back proves that everything before it was heard by then, and tells how late the line plays (`lateness.py`):
+heard = what marks confirmed + what the clock, less that lateness, says; never more than was sent.
 
 A clear makes the carrier echo every pending mark at once (Twilio Media Streams, *clear*). `interrupt` forgets
 the names before it asks for the clear, so such an echo finds no entry and proves nothing.
@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 
 from gateway.core.audio import payload_ms, split_payload, split_payload_at
 from gateway.core.commands import ClearAudio, Command, DeleteItem, Heard, PlayAudio, SendMark, TruncateItem
+from gateway.core.lateness import Lateness
 
 __all__ = ["CutItem", "Interruption", "Playout"]
 
@@ -42,8 +43,8 @@ class _Piece:
     item_id: str
     payload: str
     ms: float
-    sent_s: float = 0.0
     begins_s: float = 0.0
+    """When it begins if it plays as it was sent."""
     last_of_response: bool = False
     mark: str = ""
 
@@ -92,6 +93,7 @@ class Playout:
         self._newest = ("", "")
         """The response and item of the newest audio."""
         self._detached: set[str] = set()
+        self._line = Lateness()
         self._held = False
         self._busy_s = 0.0
         """Until when the line belongs to something else."""
@@ -103,7 +105,11 @@ class Playout:
     @property
     def deadline(self) -> float | None:
         """When the next piece may leave; None while no piece waits, or none may leave."""
-        return max(self._ends_s - self._lead_s, self._busy_s) if self._tail and not self._held else None
+        return self._next_s if self._tail and not self._held else None
+
+    @property
+    def _next_s(self) -> float:
+        return max(self._ends_s + max(self._line.late_s, 0.0) - self._lead_s, self._busy_s)
 
     @property
     def unheard(self) -> bool:
@@ -111,7 +117,11 @@ class Playout:
         return bool(self._tail or self._sent)
 
     def ends_s(self) -> float:
-        """Return when the last sent piece ends by the clock; meaningful while `unheard`."""
+        """Return when the mark of the last sent piece is due by the clock; meaningful while `unheard`."""
+        return self._ends_s + max(self._line.late_s, 0.0) + self._line.trip_s
+
+    def free_s(self) -> float:
+        """Return when what was sent, keys included, has sounded by the clock."""
         return self._ends_s
 
     def left_s(self, now: float) -> float:
@@ -146,15 +156,14 @@ class Playout:
         commands: list[Command] = [ClearAudio()]
         kept: list[_Piece] = []
         for piece in self._sent:
-            heard_ms, rest = _cut(piece, piece.heard_ms(now))
+            heard_ms, rest = _cut(piece, piece.heard_ms(now - self._line.late_s))
             if heard_ms > 0:
-                commands.append(self._settle(piece, heard_ms, 0.0))
+                commands.append(self._settle(piece, heard_ms, self._shift_s))
             kept += rest
         self._sent.clear()
         self._tail.extendleft(reversed(kept))
         self._tail_ms += sum(piece.ms for piece in kept)
-        self._ends_s = max(now, self._busy_s)
-        self._unmarked_ms = 0.0
+        self._stopped(now)
         return commands
 
     def resume(self, now: float) -> list[Command]:
@@ -195,11 +204,13 @@ class Playout:
         """Send what the lead allows now. Call at `deadline`."""
         commands: list[Command] = []
         # Compared as `deadline` is computed: rearranged, rounding could leave a piece behind at its own deadline.
-        while self._tail and not self._held and now >= max(self._ends_s - self._lead_s, self._busy_s):
+        while self._tail and not self._held and now >= self._next_s:
             piece = self._tail.popleft()
             self._tail_ms -= piece.ms
-            piece.sent_s = now
-            piece.begins_s = max(now, self._ends_s)
+            if now > self._ends_s + max(self._line.late_s, 0.0):
+                self._line.began()
+                self._ends_s = now
+            piece.begins_s = self._ends_s
             self._ends_s = piece.ends_s
             self._sent.append(piece)
             commands.append(PlayAudio(piece.item_id, piece.payload, piece.ms))
@@ -218,10 +229,9 @@ class Playout:
             settled.append(piece)
             if piece.mark == name:
                 break
-        shift = now - settled[-1].ends_s
-        heard = [self._settle(piece, piece.ms, shift) for piece in settled]
-        self._lay_out(now)
-        return heard
+        shift_s = now - settled[-1].ends_s
+        self._line.echoed(shift_s)
+        return [self._settle(piece, piece.ms, shift_s) for piece in settled]
 
     def interrupt(self, now: float, response_id: str = "") -> Interruption:
         """Silence everything unheard, and with it `response_id`, the response being generated, if any.
@@ -232,9 +242,9 @@ class Playout:
         commands: list[Command] = [ClearAudio()] if self._sent else []
         unheard: OrderedDict[str, None] = OrderedDict()
         for piece in self._sent:
-            ms = piece.heard_ms(now)
+            ms = piece.heard_ms(now - self._line.late_s)
             if ms > 0:
-                commands.append(self._settle(piece, ms, 0.0))
+                commands.append(self._settle(piece, ms, self._shift_s))
             if ms < piece.ms:
                 unheard[piece.item_id] = None
                 self.silence(piece.response_id)
@@ -247,8 +257,7 @@ class Playout:
                 # It is still being generated: what is on its way of this item will not be heard either.
                 unheard[self._newest[1]] = None
         self._forget_unheard()
-        self._ends_s = max(now, self._busy_s)
-        self._unmarked_ms = 0.0
+        self._stopped(now)
         items = tuple(self._cut_item(item_id) for item_id in unheard if not item_id.startswith(OWN))
         commands += [self._tell(item) for item in items if item.item_id not in self._detached]
         return Interruption(items, commands)
@@ -269,7 +278,8 @@ class Playout:
 
     def close(self, now: float) -> list[Heard]:
         """Settle by the clock what the caller heard until the leg ended. Nothing may be played after."""
-        heard = [self._settle(piece, piece.heard_ms(now), 0.0) for piece in self._sent if piece.begins_s < now]
+        by = now - self._line.late_s
+        heard = [self._settle(piece, piece.heard_ms(by), self._shift_s) for piece in self._sent if piece.begins_s < by]
         self._forget_unheard()
         return heard
 
@@ -278,7 +288,7 @@ class Playout:
         item = self._items.get(item_id)
         if item is None:
             return 0.0, 0.0
-        playing = sum(piece.heard_ms(now) for piece in self._sent if piece.item_id == item_id)
+        playing = sum(piece.heard_ms(now - self._line.late_s) for piece in self._sent if piece.item_id == item_id)
         return min(item.heard_ms + playing, item.received_ms), item.received_ms
 
     def _item(self, item_id: str) -> _Item:
@@ -305,11 +315,16 @@ class Playout:
         self._tail.clear()
         self._tail_ms = 0.0
 
-    def _lay_out(self, ends_s: float) -> None:
-        for piece in self._sent:
-            piece.begins_s = max(ends_s, piece.sent_s)
-            ends_s = piece.ends_s
-        self._ends_s = ends_s
+    @property
+    def _shift_s(self) -> float:
+        """From when a piece would be heard had it played as sent, to when it is: as a mark behind it would tell."""
+        return self._line.late_s + self._line.trip_s
+
+    def _stopped(self, now: float) -> None:
+        """Nothing plays any more: what comes next begins anew."""
+        self._line.began()
+        self._ends_s = max(now, self._busy_s)
+        self._unmarked_ms = 0.0
 
     def _cut_item(self, item_id: str) -> CutItem:
         item = self._item(item_id)

@@ -99,13 +99,61 @@ def test_late_deltas_of_a_silenced_response_are_dropped() -> None:
     assert sent_ms(playout.receive("r2", "j", speech(100), now=0.3)) == 100
 
 
-def test_a_mark_moves_what_was_heard_to_its_proof() -> None:
+def one_run(playout: Playout, response: str, sent_s: float, echoed_s: float) -> list[Heard]:
+    """Have 100 ms played alone, whose mark comes back at `echoed_s`."""
+    commands = playout.receive(response, response, speech(100), sent_s) + playout.finish(response, sent_s)
+    return playout.played(marks(commands)[0], echoed_s)
+
+
+def release_until(playout: Playout, now: float) -> None:
+    while playout.deadline is not None and playout.deadline <= now:
+        playout.release(playout.deadline)
+
+
+def test_the_trip_of_a_mark_is_not_taken_for_silence() -> None:
+    """A clear takes as long as the audio did: 80 ms of line each way change nothing at the caller's end."""
     playout = Playout(lead_ms=400)
-    first = playout.receive("r", "i", speech(100), now=0.0) + playout.finish("r", 0.0)
-    playout.receive("r2", "j", speech(200), now=0.0)
-    heard = playout.played(marks(first)[0], now=0.350)  # 250 ms of line and carrier before it
-    assert [(h.item_id, h.ms, round(h.begins_s, 3)) for h in heard] == [("i", 100, 0.250)]
-    assert TruncateItem("j", 50) in playout.interrupt(now=0.4).commands
+    heard = one_run(playout, "r1", 0.0, 0.260)
+    assert [(h.item_id, h.ms, round(h.begins_s, 3)) for h in heard] == [("r1", 100, 0.160)]
+    playout.receive("r2", "j", speech(2000), now=1.0)
+    assert TruncateItem("j", 500) in playout.interrupt(now=1.5).commands
+
+
+def test_a_run_that_plays_later_than_others_is_heard_later() -> None:
+    playout = Playout(lead_ms=400)
+    for number in range(3):
+        one_run(playout, f"r{number}", number, number + 0.260)
+    commands = playout.receive("r9", "j", speech(3000), now=9.0)
+    while not marks(commands):
+        commands = playout.release(playout.deadline or 0.0)
+    ends_s = 9.0 + 1.08  # six pieces of 180 ms
+    playout.played(marks(commands)[0], now=ends_s + 0.160 + 0.300)
+    release_until(playout, 11.0)
+    assert TruncateItem("j", 1700) in playout.interrupt(now=11.0).commands
+
+
+def test_a_single_late_mark_does_not_count() -> None:
+    playout = Playout(lead_ms=400)
+    one_run(playout, "r1", 0.0, 0.260)
+    commands = playout.receive("r9", "j", speech(4000), now=9.0)
+    echoed = 0
+    while echoed < 2:
+        commands = playout.release(playout.deadline or 0.0)
+        for name in marks(commands):
+            echoed += 1
+            late_s = 0.5 if echoed == 2 else 0.0
+            playout.played(name, now=9.0 + 1.08 * echoed + 0.160 + late_s)
+    release_until(playout, 12.0)
+    assert TruncateItem("j", 3000) in playout.interrupt(now=12.0).commands
+
+
+def test_a_buffer_in_front_of_the_caller_is_no_line() -> None:
+    playout = Playout(lead_ms=400)
+    one_run(playout, "r1", 0.0, 1.1)
+    commands = playout.receive("r2", "j", speech(100), now=2.0) + playout.finish("r2", 2.0)
+    playout.receive("r3", "k", speech(3000), now=2.0)
+    playout.played(marks(commands)[0], now=3.1)
+    assert TruncateItem("k", 200) in playout.interrupt(now=3.0).commands
 
 
 def test_marks_that_a_clear_echoes_prove_nothing() -> None:
