@@ -208,7 +208,8 @@ class CallSession:
             return
         now = asyncio.get_running_loop().time()
         book = self._ports.book
-        book.event(_shown(event) if self.call.hidden else event, now)
+        hidden = self.call.keys_hidden if type(event) is Dtmf else self.call.hidden
+        book.event(_shown(event) if hidden else event, now)
         for command in self.call.receive(event, now):
             book.command(command, now)
             if type(command) is cmd.AppendAudio and self._model is not None:  # fifty a second: not through the match
