@@ -6,6 +6,7 @@ import math
 import pytest
 
 from gateway.carriers import tones
+from gateway.hearing.tones import ToneDetector
 
 ALL_HZ = tones.LOW_HZ + tones.HIGH_HZ
 SOUNDING = 800
@@ -62,3 +63,9 @@ def test_a_key_lasts_100_ms_and_pauses_100_ms() -> None:
 
 def test_no_sample_is_near_clipping() -> None:
     assert max(abs(value) for digit in tones.KEYS for value in linear(tones.key(digit))) < 16_000
+
+
+@pytest.mark.parametrize("digits", ["0123456789*#ABCD", "1111", "4711#", "99"])
+def test_keys_in_a_row_are_heard_one_by_one(digits: str) -> None:
+    audio = b"".join(tones.key(digit) for digit in digits)
+    assert ToneDetector().feed(b"\xff" * 800 + audio + b"\xff" * 800) == digits
