@@ -96,13 +96,13 @@ class Ending:
         state.timers.clear_all(Timer.HIDDEN, Timer.LATE_KEYS)
         state.timers.set(Timer.LEG, now + LEG_S)
         state.model_up = False
-        return [*state.transfer.close(), *state.playout.close(now), CloseModel(), HangUp(reason)]
+        return [*state.transfer.close(), *self._speaking.close(now), CloseModel(), HangUp(reason)]
 
     def end(self, reason: EndReason, detail: str, now: float) -> list[Command]:
         """Write the end record. Nothing happens to the call after it."""
         state = self._state
         state.end_reason = reason
-        commands = [*state.transfer.close(), *state.playout.close(now)]
+        commands = [*state.transfer.close(), *self._speaking.close(now)]
         commands += [CancelTool(call.tool_call_id) for call in state.tool_calls.running()]
         state.timers.clear_all()
         state.enter(Phase.ENDED)

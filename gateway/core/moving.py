@@ -66,7 +66,7 @@ class Moving:
         """The stream of a caller who is being moved is over; the call is not."""
         state = self._state
         state.stream_up = False
-        heard: list[Command] = list(state.playout.close(now))
+        heard = self._speaking.close(now)
         if state.transfer.stream_ended(now) is Outcome.REACHED:
             state.transfer.reached()
             return Step(heard, reached=True)

@@ -276,12 +276,20 @@ class Playout:
         """The model's session is gone: what plays goes on playing, but no model can be told about it."""
         self._detached.update(self._items)
 
-    def close(self, now: float) -> list[Heard]:
+    def close(self, now: float) -> Interruption:
         """Settle by the clock what the caller heard until the leg ended. Nothing may be played after."""
         by = now - self._line.late_s
-        heard = [self._settle(piece, piece.heard_ms(by), self._shift_s) for piece in self._sent if piece.begins_s < by]
+        unheard: OrderedDict[str, None] = OrderedDict()
+        heard: list[Command] = []
+        for piece in self._sent:
+            ms = piece.heard_ms(by)
+            if ms > 0:
+                heard.append(self._settle(piece, ms, self._shift_s))
+            if ms < piece.ms:
+                unheard[piece.item_id] = None
+        unheard.update(dict.fromkeys(piece.item_id for piece in self._tail))
         self._forget_unheard()
-        return heard
+        return Interruption(tuple(self._cut_item(item) for item in unheard if not item.startswith(OWN)), heard)
 
     def heard_ms(self, item_id: str, now: float) -> tuple[float, float]:
         """Return (heard, received) of an item in ms, by marks and clock; (0, 0) for an unknown one."""

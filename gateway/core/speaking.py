@@ -278,6 +278,15 @@ class Speaking:
             commands.append(CancelResponse(response_id))
         return commands + self._let_go(now, Hold.DOUBT)
 
+    def close(self, now: float) -> list[Command]:
+        """The stream is over: settle what was heard until then, and say so of what was cut by it."""
+        closed = self._state.playout.close(now)
+        commands = list(closed.commands)
+        for item in closed.items:
+            self._state.conversation.cut(item.item_id, item.heard_ms, item.received_ms)
+            commands += self._heard_text(item.item_id)
+        return commands
+
     def interrupt(self, now: float) -> list[Command]:
         """The caller interrupts with a key, of which the server knows nothing."""
         if self._shield.up or not self._state.active or not self._state.talking:

@@ -183,7 +183,9 @@ def test_a_pause_between_answers_is_not_counted_as_heard() -> None:
 def test_what_was_heard_until_the_leg_ended_is_settled_by_the_clock() -> None:
     playout = Playout(lead_ms=400)
     playout.receive("r", "i", speech(1000), now=0.0)
-    assert sum(h.ms for h in playout.close(now=0.25)) == 250
+    closed = playout.close(now=0.25)
+    assert sum(command.ms for command in closed.commands if isinstance(command, Heard)) == 250
+    assert [(item.heard_ms, item.received_ms) for item in closed.items] == [(250, 1000)]
 
 
 def test_audio_of_a_lost_session_plays_on_but_no_model_is_told_about_it() -> None:
