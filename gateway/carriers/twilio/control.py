@@ -23,7 +23,6 @@ from gateway.carriers.twilio.rest import TwilioRest
 from gateway.carriers.twilio.transfers import Stage, Transfer, Transfers
 from gateway.core.commands import CancelTransfer, CompleteTransfer, ControlCommand, StartTransfer
 from gateway.core.events import TransferProgress, TransferState
-from gateway.core.plan import TransferMode
 from gateway.errors import CarrierError, GatewayError
 
 __all__ = ["TwilioControl"]
@@ -74,13 +73,15 @@ class TwilioControl:
         """See `Control.carry_out`."""
         match command:
             case StartTransfer():
-                await self._lasting(self._start(offer, command))
+                # At once, so that a cancellation which follows on its heels finds what it cancels.
+                transfer = self._begin(offer, command)
+                await self._lasting(self._request(offer, command, transfer))
             case CompleteTransfer():
                 await self._lasting(self._complete(offer.carrier_call_id, command.transfer_id))
             case CancelTransfer():
-                transfer = self._transfers.of_call(offer.carrier_call_id)
-                if transfer is not None and transfer.transfer_id == command.transfer_id:
-                    self._give_up(transfer)
+                newest = self._transfers.of_call(offer.carrier_call_id)
+                if newest is not None and newest.transfer_id == command.transfer_id:
+                    self._give_up(newest)
             case _:
                 assert_never(command)
 
@@ -149,20 +150,25 @@ class TwilioControl:
 
     # --- legs ---------------------------------------------------------------------------------
 
-    async def _start(self, offer: CallOffer, command: StartTransfer) -> None:
-        rest, previous = self._rest, self._transfers.of_call(offer.carrier_call_id)
-        if rest is None:
+    def _begin(self, offer: CallOffer, command: StartTransfer) -> Transfer:
+        if self._rest is None:
             raise CarrierError("transfers need twilio's REST credentials", permanent=True, code="no_credentials")
         if _is_e164(command.number) is None:
             raise CarrierError("a transfer target is + and digits", permanent=True, code="not_e164")
+        previous = self._transfers.of_call(offer.carrier_call_id)
         if previous is not None:
             self._give_up(previous)
-        transfer = self._transfers.open(offer.carrier_call_id, command)
+        return self._transfers.open(offer.carrier_call_id, command)
+
+    async def _request(self, offer: CallOffer, command: StartTransfer, transfer: Transfer) -> None:
+        rest = self._rest
+        if rest is None or transfer.stage is Stage.OVER:
+            return
         try:
-            if command.mode is TransferMode.BLIND:
-                await rest.redirect(offer.carrier_call_id, self._dial(offer, command, transfer))
-            else:
+            if transfer.warm:
                 await self._call_human(rest, offer, command, transfer)
+            else:
+                await rest.redirect(offer.carrier_call_id, self._dial(offer, command, transfer))
         except CarrierError as failed:
             # A blind one that may have begun is kept: its webhooks still bring the caller back.
             if transfer.warm or not _may_be_done(failed):

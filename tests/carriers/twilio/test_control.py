@@ -224,6 +224,16 @@ def test_cancelling_stops_the_ringing_and_a_leg_that_is_gone_is_fine() -> None:
     assert desk.calls.told == []
 
 
+@pytest.mark.parametrize("mode", TransferMode)
+def test_a_transfer_that_is_cancelled_at_once_is_never_asked_for(mode: TransferMode) -> None:
+    async def test(desk: Desk) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(desk.start(mode=mode))
+            group.create_task(desk.control.carry_out(inbound(), CancelTransfer("t1")))
+
+    assert at_desk(test, CREATED).api.seen == []
+
+
 def test_cancelling_another_transfer_changes_nothing() -> None:
     async def test(desk: Desk) -> None:
         await desk.start()
