@@ -25,9 +25,7 @@ from gateway.simulator.world import CALLER, NUMBER, PUBLIC, world
 __all__ = ["MODES", "Call", "Mode", "asking_call", "early_part"]
 
 Mode = Literal["plain", "early"]
-MODES: Mapping[Mode, str] = MappingProxyType(
-    {"plain": "early_reply: null", "early": "early_reply: {server_silence_ms: 200, confirm_ms: 500}"}
-)
+MODES: Mapping[Mode, str] = MappingProxyType({"plain": "early_reply: false", "early": "early_reply: true"})
 """All by which the agents differ; each takes 500 ms of silence for the end of a turn."""
 NO_CALLER = frozenset({"backchannels", "barge-ins", "prompts"})
 EACH_CALL = 5

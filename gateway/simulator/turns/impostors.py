@@ -24,9 +24,7 @@ from gateway.simulator.world import CALLER, NUMBER, PUBLIC, world
 __all__ = ["CONDITIONS", "MODES", "Call", "Condition", "Mode", "impostor_part", "listening_call"]
 
 Mode = Literal["plain", "reversible"]
-MODES: Mapping[Mode, str] = MappingProxyType(
-    {"plain": "barge_in: {reversible: false}", "reversible": "barge_in: {reversible: true}"}
-)
+MODES: Mapping[Mode, str] = MappingProxyType({"plain": "barge_in: immediate", "reversible": "barge_in: reversible"})
 """All by which the agents differ."""
 GREETING = "G0 hello, this is the order desk."
 ANSWERS = 8
@@ -95,7 +93,7 @@ def impostor_part(plan: Plan) -> Part:
     rows += [_row("all", mode, fates) for mode, fates in total.items()]
     return Part(
         "reversible",
-        f"Echo, noise and backchannels: plain against reversible barge-in (server's turn detection: {vad})",
+        f"False interruptions by echo, noise and backchannels, real ones missed (server's turn detection: {vad})",
         rows,
         _checks(total),
     )
@@ -185,18 +183,18 @@ def _row(caller: str, mode: str, calls: Sequence[CallFates]) -> dict[str, Figure
         "caller": caller,
         "barge-in": mode,
         "agent turns": turns,
-        "false interruptions": sum(call.false_interruptions for call in calls),
+        "false": sum(call.false_interruptions for call in calls),
         "per 100": _per_100(sum(call.false_interruptions for call in calls), turns),
-        "by a backchannel": sum(call.by_backchannel for call in calls),
-        "uncalled answers": sum(call.uncalled for call in calls),
+        "by backchannel": sum(call.by_backchannel for call in calls),
+        "uncalled": sum(call.uncalled for call in calls),
         "backchannels": sum(call.backchannels for call in calls),
-        "real ones": sum(call.real for call in calls),
+        "real": sum(call.real for call in calls),
         "missed": sum(call.missed for call in calls),
         "reaction p50 ms": percentile(reactions, 0.5),
         "p95": percentile(reactions, 0.95),
         "pauses per 100": _per_100(len(pauses), turns),
         "p50 ms": percentile(pauses, 0.5),
-        "stuck calls": sum(call.stuck for call in calls),
+        "stuck": sum(call.stuck for call in calls),
     }
 
 

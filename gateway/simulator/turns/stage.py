@@ -110,7 +110,7 @@ class StagedEngine:
 
     async def transcribe(self, audio: bytes, prompt: str, turn: int) -> str:
         ms = len(audio) / 8
-        return " ".join(self._stage.words(ms) or (self._own_words(ms) if self._stage.echo else []))
+        return _as_written(self._stage.words(ms) or (self._own_words(ms) if self._stage.echo else []))
 
     async def respond(self, context: Context) -> Answer:
         if context.turn == 0:
@@ -144,6 +144,12 @@ def realistic_vad() -> tuple[str, Callable[[], Vad]]:
     model = SileroVAD(8000)
     # One session at a time: each starts the model anew.
     return "silero", lambda: SileroVad(model)
+
+
+def _as_written(words: Sequence[str]) -> str:
+    """Return a transcript. Recognisers close what they heard with a full stop; the labels' comma would give away that
+    the sentence goes on."""
+    return f"{' '.join(words).rstrip(' ,;:.!?')}." if words else ""
 
 
 def _tag(text: str) -> bytes:
