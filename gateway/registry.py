@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from gateway.carriers.base import RESUMABLE, CallOffer, Draining, Ended, Full, Over, Resumed, TokenRefused
+from gateway.core import Phase
 from gateway.core.commands import EndReason
 from gateway.core.events import DrainAsked, LegEnd, LegEnded, StopAsked, TransferProgress
 from gateway.session import CallSession
@@ -28,8 +29,6 @@ TOKEN_S = 60.0
 KEPT_ENDED = 2000
 """Ended calls whose outcome is still known."""
 
-TRANSFERRING = "transferring"
-"""The phase of a call whose stream may end and begin again."""
 UNOWED = frozenset({EndReason.TRANSFERRED})
 """Ends after which the call goes on without us: its end is reported when it may, and nobody waits for that."""
 
@@ -166,7 +165,7 @@ class Registry:
         if offered is None or offered.session.ended or offered.reported:
             raise Over("the call has ended")
         if not offered.resumes_with:
-            if offered.session.call.phase.value != TRANSFERRING:
+            if offered.session.call.phase is not Phase.TRANSFERRING:
                 raise TokenRefused("the call is not being transferred")
             offered.resumes_with = self._admit(carrier_call_id)
         return Resumed(offered.resumes_with, offered.again)

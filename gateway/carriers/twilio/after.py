@@ -19,6 +19,7 @@ SPOKEN_END = frozenset(
     {
         EndReason.CALLER_HANGUP,
         EndReason.AGENT_HANGUP,
+        EndReason.OPERATOR_HANGUP,
         EndReason.DURATION_LIMIT,
         EndReason.COST_LIMIT,
         EndReason.TRANSFERRED,
