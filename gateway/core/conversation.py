@@ -84,6 +84,10 @@ class Conversation:
         """Return whether the caller spoke last."""
         return bool(self._items) and next(reversed(self._items.values())).role == "user"
 
+    def agent_said(self, items: int) -> list[str]:
+        """Return the agent's newest texts, as far as they are known, whole."""
+        return [said.text for said in reversed(self._items.values()) if said.role == "assistant" and said.text][:items]
+
     def last_caller_text(self) -> str:
         return next((s.text for s in reversed(self._items.values()) if s.role == "user"), "")
 

@@ -50,6 +50,8 @@ class Doubt:
         self._server_hears = False
         self._server_heard = False
         """Whether the server has heard anything of what is in doubt."""
+        self.voiced = False
+        """Whether our ear heard a voice in what the server heard last, or just before."""
 
     @property
     def open(self) -> bool:
@@ -76,7 +78,7 @@ class Doubt:
 
     def voice_started(self, at_s: float, now: float, *, audible: bool) -> Verdict:
         """Our ear hears a voice since `at_s`; `audible`: the agent speaks or is about to."""
-        self._voice = True
+        self._voice = self.voiced = True
         if self._since_s is not None or not audible:
             return Verdict.NOTHING
         self._since_s = min(at_s, now)
@@ -91,6 +93,7 @@ class Doubt:
     def speech_started(self) -> None:
         """The server hears speech."""
         self._server_hears = self._server_heard = True
+        self.voiced = self._voice or self.open
 
     def speech_stopped(self) -> None:
         self._server_hears = False

@@ -29,7 +29,7 @@ from gateway.core.plan import TurnMode, TurnTaking
 from gateway.core.responses import SlotState
 from gateway.core.shield import Shield
 from gateway.core.state import CallState, Phase
-from gateway.core.words import has_words, only_backchannels
+from gateway.core.words import echoes, has_words, only_backchannels
 
 __all__ = ["MOST_SAYS", "Speaking", "say_exactly"]
 
@@ -39,6 +39,8 @@ MOST_SAYS = 8
 """Sentences that operators may have waiting."""
 KEPT_DOUBTFUL = 32
 """Turns of the caller that were not taken for one and may still be judged by their words."""
+ECHOING = 4
+"""Items of the agent whose echo may be understood as words."""
 OWN_EAR = "own ear"
 """Stands for the item of speech that only our own ear reports: the server names it when we commit it."""
 
@@ -68,7 +70,8 @@ class Speaking:
         self._turns = plan.turns
         self._contested = ""
         """Speech of the server's hearing that began while the agent spoke and is not found to be an interruption."""
-        self._doubtful: OrderedDict[str, None] = OrderedDict()
+        self._doubtful: OrderedDict[str, bool] = OrderedDict()
+        """Speech that was not taken for a turn, and whether our own ear heard a voice in it."""
         self._held_s = 0.0
         self.caller_muted = False
         self.released: list[HeldCalls] = []
@@ -140,7 +143,7 @@ class Speaking:
         if self._contested:
             # It was an echo, or a word of listening, as far as we know: its words will tell.
             self._contested = ""
-            self._doubtful[event.item_id] = None
+            self._doubtful[event.item_id] = self._doubt is not None and self._doubt.voiced
             while len(self._doubtful) > KEPT_DOUBTFUL:
                 self._doubtful.popitem(last=False)
             return []
@@ -208,19 +211,25 @@ class Speaking:
         state.conversation.say(event.item_id, "user", event.text)
         if self._gate is not None:
             self._gate.words(event.item_id, event.text)
-        if event.item_id not in self._doubtful:
+        voice = self._doubtful.pop(event.item_id, None)
+        if voice is None:
             return []
-        del self._doubtful[event.item_id]
         reversible, doubt = state.plan.reversible, self._doubt
         assert reversible is not None, "only a reversible barge-in doubts"
         assert doubt is not None
-        if only_backchannels(event.text, reversible.backchannels):
-            state.conversation.forget(event.item_id)
-            why = "backchannel" if has_words(event.text) else "no_words"
-            resumed = self._resume(why, now) if doubt.decide(interruption=False) is Verdict.RESUME else []
-            return resumed if has_words(event.text) else [*resumed, DeleteItem(event.item_id)]
-        doubt.decide(interruption=True)
-        return self._late_turn(now)
+        why = ""
+        if not has_words(event.text):
+            why = "no_words"
+        elif only_backchannels(event.text, reversible.backchannels):
+            why = "backchannel"
+        elif not voice and echoes(event.text, state.conversation.agent_said(ECHOING)):
+            why = "echo"
+        if not why:
+            doubt.decide(interruption=True)
+            return self._late_turn(now)
+        state.conversation.forget(event.item_id)
+        resumed = self._resume(why, now) if doubt.decide(interruption=False) is Verdict.RESUME else []
+        return resumed if why == "backchannel" else [*resumed, DeleteItem(event.item_id)]
 
     def _late_turn(self, now: float) -> list[Command]:
         """What was not taken for a turn is one: it interrupts now, and is answered."""

@@ -5,8 +5,9 @@ decide: whoever asks waits a little longer or shorter by them, and never for eve
 """
 
 import re
+from collections.abc import Iterable
 
-__all__ = ["has_words", "only_backchannels", "seems_unfinished"]
+__all__ = ["echoes", "has_words", "only_backchannels", "seems_unfinished"]
 
 OPEN_WORDS = frozenset(
     "a about an and are at because but by can could did do for from had has have how i i'd i'll i'm if in into is it's "
@@ -28,14 +29,28 @@ SHORT_GROUP = 4
 """Spelled digits that are fewer than this are taken for the first group of more."""
 
 
+ECHOED = 0.6
+"""Share of a transcript's words that the agent has said when it is the agent's echo; a bad line garbles some."""
+
+
+def echoes(text: str, said: Iterable[str]) -> bool:
+    """Return whether a transcript is made of what the agent has said; false for one without words."""
+    own = {word for line in said for word in _words(line)}
+    heard = _words(text)
+    return bool(heard) and sum(word in own for word in heard) >= ECHOED * len(heard)
+
+
 def has_words(text: str) -> bool:
     return any(character.isalnum() for character in text)
 
 
 def only_backchannels(text: str, words: frozenset[str]) -> bool:
     """Return whether a transcript holds nothing but words of listening; true for one without words."""
-    said = re.findall(r"[^\W_]+", text.lower().replace("-", "").replace("'", ""))
-    return all(word in words for word in said)
+    return all(word in words for word in _words(text))
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[^\W_]+", text.lower().replace("-", "").replace("'", ""))
 
 
 def seems_unfinished(text: str) -> bool:

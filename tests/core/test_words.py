@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.core.plan import BACKCHANNELS
-from gateway.core.words import only_backchannels, seems_unfinished
+from gateway.core.words import echoes, only_backchannels, seems_unfinished
 
 
 @pytest.mark.parametrize("text", ["", "Mm-hm.", "Uh-huh, okay.", "Yeah, right.", "I see."])
@@ -36,3 +36,11 @@ def test_statements_that_seem_to_go_on(text: str) -> None:
 @pytest.mark.parametrize("text", ["", "Yes.", "Where is my order?", "Four two seven one.", "Thank you, goodbye.", "42"])
 def test_statements_that_seem_complete(text: str) -> None:
     assert not seems_unfinished(text)
+
+
+def test_the_agents_own_words_are_an_echo_and_others_are_not() -> None:
+    said = ["Your order has been sent on Monday.", "Hello, this is Acme."]
+    assert echoes("order has been sand on Monday", said)
+    assert echoes("This is Acme.", said)
+    assert not echoes("Stop, when will it come?", said)
+    assert not echoes("", said)

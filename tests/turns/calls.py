@@ -189,23 +189,24 @@ async def _desk(w: World) -> Desk:
     return Desk(w, live.session.call_id, caller.report, answered_s)
 
 
-def unravel(heard: bytes, items: Sequence[bytes], most_repeated: int) -> list[int]:
-    """Check that `heard` is these items whole and in order, and return how many bytes were heard twice at each seam.
+def unravel(heard: bytes, items: Sequence[bytes], most_off: int) -> list[int]:
+    """Check that `heard` is these items in order, and return what is wrong at each seam, in bytes.
 
-    Fails where anything is missing, foreign, or repeated by more than `most_repeated` bytes.
+    Below 0: so much was heard twice; above: so much was not heard. Fails where anything is foreign, or off by more.
     """
     whole = b"".join(items)
     seams: list[int] = []
+    offsets = [sign * size for size in range(1, most_off + 1) for sign in (-1, 1)]
     at = told = 0
     while told < len(whole) or at < len(heard):
         size = _common(heard, at, whole, told)
         at, told = at + size, told + size
         if at == len(heard) and told == len(whole):
             break
-        back = next((back for back in range(1, most_repeated + 1) if _goes_on(heard, at, whole, told - back)), None)
-        assert back is not None, f"heard byte {at} of {len(heard)} is not byte {told} of {len(whole)}"
-        seams.append(back)
-        told -= back
+        off = next((off for off in offsets if _goes_on(heard, at, whole, told + off)), None)
+        assert off is not None, f"heard byte {at} of {len(heard)} is not byte {told} of {len(whole)}"
+        seams.append(off)
+        told += off
     return seams
 
 
