@@ -4,7 +4,7 @@ ENDING has two halves: first the last words (asked for if the agent has not said
 wait for the stream to close after `HangUp` (bounded by LEG_S). Only the first decision to hang up counts.
 """
 
-from gateway.core.commands import CancelResponse, CancelTool, CloseModel, Command, EndReason, HangUp, Record
+from gateway.core.commands import CancelTool, CloseModel, Command, EndReason, HangUp, Record
 from gateway.core.deadlines import Timer
 from gateway.core.responses import SlotState
 from gateway.core.speaking import Speaking
@@ -70,10 +70,7 @@ class Ending:
             return commands
         if state.playout.left_s(now) > LAST_ANSWER_S:
             # Else the goodbye would come too late to be heard.
-            response_id = state.slot.response_id
             commands += self._speaking.fall_silent("cut_short", now, cancel=True)
-            if response_id and CancelResponse(response_id) not in commands:
-                commands.append(CancelResponse(response_id))
         state.slot.want(state.plan.goodbye)
         return commands
 

@@ -240,6 +240,8 @@ class Playout:
         (the API refuses a truncation at 0 ms and one beyond what it sent: protocols, §5.3).
         """
         commands: list[Command] = [ClearAudio()] if self._sent else []
+        # A silenced response may linger: its items were told of when it was silenced.
+        told = self.is_cut(response_id)
         unheard: OrderedDict[str, None] = OrderedDict()
         for piece in self._sent:
             ms = piece.heard_ms(now - self._line.late_s)
@@ -251,7 +253,7 @@ class Playout:
         for piece in self._tail:
             unheard[piece.item_id] = None
             self.silence(piece.response_id)
-        if response_id:
+        if response_id and not told:
             self.silence(response_id)
             if self._newest[0] == response_id:
                 # It is still being generated: what is on its way of this item will not be heard either.

@@ -12,7 +12,7 @@ the wish is then kept again, never lost.
 from dataclasses import dataclass, field
 from enum import Enum
 
-from gateway.core.commands import CreateResponse
+from gateway.core.commands import CancelResponse, CreateResponse
 
 __all__ = ["ResponseSlot", "SlotState", "Wish"]
 
@@ -44,6 +44,7 @@ class ResponseSlot:
         self.response_id = ""
         self._wish: Wish | None = None
         self._asked: Wish | None = None
+        self._cancelled = False
         self._count = 0
 
     @property
@@ -87,11 +88,19 @@ class ResponseSlot:
         """A response runs. If it is not the one we asked for, ours will be refused: keep its wish."""
         self.state = SlotState.ACTIVE
         self.response_id = response_id
+        self._cancelled = False
         if self._asked is not None and wish_id != self._asked.wish_id:
             self._keep(self._asked)
         self._asked = None
         if self._wish is not None and self._wish.answers_outputs and not self._wish.outputs:
             self._wish = None
+
+    def cancel(self) -> list[CancelResponse]:
+        """Cancel the response that runs, once: it stays in the slot until its `response.done`."""
+        if self.state is not SlotState.ACTIVE or not self.response_id or self._cancelled:
+            return []
+        self._cancelled = True
+        return [CancelResponse(self.response_id)]
 
     def refused(self, wish_id: str) -> None:
         """`response.create` was refused; the wish is kept and the slot is free unless another response runs.

@@ -13,7 +13,6 @@ from gateway.core import events as ev
 from gateway.core.audio import silence_like
 from gateway.core.commands import (
     AppendAudio,
-    CancelResponse,
     Command,
     CommitInput,
     ConfigureTurns,
@@ -256,7 +255,7 @@ class Speaking:
         unwanted = not event.wish_id and state.phase is Phase.ENDING
         if late or unwanted:
             state.playout.silence(event.response_id)
-            return [CancelResponse(event.response_id)]
+            return list(state.slot.cancel())
         return []
 
     def audio_delta(self, event: ev.AudioDelta, now: float) -> list[Command]:
@@ -283,8 +282,8 @@ class Speaking:
             cut: dict[str, str | int | float] = {"heard_ms": item.heard_ms, "received_ms": item.received_ms}
             commands.append(Record(why, {"item_id": item.item_id, **cut}))
             commands += self._heard_text(item.item_id)
-        if state.slot.state is SlotState.ACTIVE and response_id and (cancel or not self._server_answers):
-            commands.append(CancelResponse(response_id))
+        if cancel or not self._server_answers:
+            commands += state.slot.cancel()
         return commands + self._let_go(now, Hold.DOUBT)
 
     def close(self, now: float) -> list[Command]:
@@ -300,7 +299,8 @@ class Speaking:
         """The caller interrupts with a key, of which the server knows nothing."""
         if self._shield.up or not self._state.active or not self._state.talking:
             return []
-        return self.fall_silent("barge_in", now, cancel=True)
+        dropped = self._drop_early(now) if self._gate is not None and self._gate.closed else []
+        return dropped + self.fall_silent("barge_in", now, cancel=True)
 
     def say(self, text: str, *, interruptible: bool) -> bool:
         """Queue a sentence; False when too many wait."""
