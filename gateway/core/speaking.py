@@ -28,6 +28,7 @@ from gateway.core.plan import TurnMode, TurnTaking
 from gateway.core.responses import SlotState
 from gateway.core.shield import Shield
 from gateway.core.state import CallState, Phase
+from gateway.core.turns import InputBuffer
 from gateway.core.words import echoes, has_words, only_backchannels
 
 __all__ = ["MOST_SAYS", "Speaking", "say_exactly"]
@@ -67,6 +68,7 @@ class Speaking:
         self._holds: set[Hold] = set()
         self._says: deque[tuple[str, bool]] = deque()
         self._turns = plan.turns
+        self._buffer = InputBuffer()
         self._contested = ""
         """Speech of the server's hearing that began while the agent spoke and is not found to be an interruption."""
         self._doubtful: OrderedDict[str, bool] = OrderedDict()
@@ -107,11 +109,16 @@ class Speaking:
         if self._shield.up:
             self._shield.keep(payload)
             return []
-        return [AppendAudio(payload)]
+        frame = AppendAudio(payload)
+        if self._turns.mode is TurnMode.MANUAL:
+            self._buffer.sent((frame,))
+        return [frame]
 
     def early_audio(self) -> list[AppendAudio]:
         """Return what came before the model could hear it."""
-        return self._early.release()
+        frames = self._early.release()
+        self._buffer.sent(frames)
+        return frames
 
     def speech_started(self, event: ev.SpeechStarted, now: float) -> list[Command]:
         self._state.conversation.place(event.item_id, "user")
@@ -167,6 +174,8 @@ class Speaking:
     def voice_started(self, event: ev.VoiceStarted, now: float) -> list[Command]:
         state = self._state
         state.timers.clear(Timer.TURN)
+        if self._by_own_ear:
+            self._buffer.turn_kept = False
         if self._gate is not None:
             self._gate.voice_started()
         if self._shield.up:
@@ -182,7 +191,7 @@ class Speaking:
             self._gate.voice_stopped(event.ended_s)
         if self._doubt is not None:
             self._doubt.voice_stopped(event.ended_s, now)
-        if self._by_own_ear and not self._shield.up:
+        if self._by_own_ear:
             self._state.timers.set(Timer.TURN, event.ended_s + self._turns.silence_ms / 1000)
         return []
 
@@ -192,9 +201,13 @@ class Speaking:
         state.timers.clear(Timer.TURN)
         if self._doubt is not None:
             self._doubt.speech_stopped()
-        if self._contested or not state.active:
+        if self._shield.up:
+            self._buffer.turn_kept = True
+            return []
+        if self._contested or not state.active or not self._buffer.enough:
             self._contested = ""
             return []
+        self._buffer.committed()
         commands = self.fall_silent("barge_in", now) if state.talking else []
         state.turn.stopped(now - (self._turns.silence_ms / 1000 if self._turns.own_ear else 0.0))
         return [*commands, CommitInput(), *self._turn_over(OWN_EAR, now)]
@@ -364,6 +377,7 @@ class Speaking:
     def change_turns(self, turns: TurnTaking) -> list[Command]:
         """Go on with another way to notice the end of a turn."""
         self._turns = turns
+        self._buffer.unknown()
         self._state.turn.reset()
         self._contested = ""
         self._state.timers.clear(Timer.TURN)
@@ -379,7 +393,7 @@ class Speaking:
         gate = self._gate
         if gate is not None and gate.deadline is not None and now >= gate.deadline:
             commands += self._open_gate(gate, now)
-        return commands + self._lower_shield() + self._ask(now)
+        return commands + self._lower_shield(now) + self._ask(now)
 
     def resumed(self) -> list[Command]:
         """The model's new session is told how turns are taken now, if that was changed."""
@@ -388,6 +402,7 @@ class Speaking:
     def reset(self, now: float) -> list[Command]:
         """The model is gone, or the last words are said: nothing is in doubt any more; what plays goes on playing."""
         self._shield.reset()
+        self._buffer.committed()
         self._contested = ""
         self._doubtful.clear()
         if self._gate is not None:
@@ -476,12 +491,17 @@ class Speaking:
             note = [Record("early_released", {"response_id": response_id, "held_ms": held_ms})]
         return note + self._let_go(now, Hold.GATE)
 
-    def _lower_shield(self) -> list[Command]:
+    def _lower_shield(self, now: float) -> list[Command]:
         state = self._state
         if not self._shield.up or state.slot.state is not SlotState.FREE or state.playout.unheard:
             return []
         self._shield.heard()
-        return list(self._shield.release()) if not self._shield.up and state.model_up else []
+        if self._shield.up or not state.model_up:
+            return []
+        frames = self._shield.release()
+        self._buffer.sent(frames)
+        kept, self._buffer.turn_kept = self._buffer.turn_kept, False
+        return [*frames, *(self.end_turn(now) if kept else [])]
 
     def _ask(self, now: float) -> list[Command]:
         state = self._state

@@ -1,6 +1,13 @@
-"""Whose turn it is, and how long the caller waited for an answer."""
+"""Whose turn it is, how long the caller waited for an answer, and what a commit of ours would take."""
 
-__all__ = ["TurnClock"]
+from collections.abc import Iterable
+
+from gateway.core.commands import AppendAudio
+
+__all__ = ["InputBuffer", "TurnClock"]
+
+LEAST_CHARACTERS = 1068
+"""Base64 of 100 ms: the server refuses to commit less (`input_audio_buffer_commit_empty`)."""
 
 
 class TurnClock:
@@ -30,3 +37,28 @@ class TurnClock:
     def reset(self) -> None:
         self.speaking = False
         self._ended_s = None
+
+
+class InputBuffer:
+    """What the server heard since the last commit; used in manual turn-taking only."""
+
+    def __init__(self) -> None:
+        self._characters = 0
+        self.turn_kept = False
+        """The caller ended a turn while the model was to hear nothing; it ends once the model has heard it."""
+
+    @property
+    def enough(self) -> bool:
+        """Whether there is something to commit."""
+        return self._characters >= LEAST_CHARACTERS
+
+    def sent(self, appended: Iterable[AppendAudio]) -> None:
+        self._characters += sum(len(frame.payload) for frame in appended)
+
+    def committed(self) -> None:
+        self._characters = 0
+
+    def unknown(self) -> None:
+        """The server has committed by itself so far: what is left in its buffer only it knows."""
+        self._characters = LEAST_CHARACTERS
+        self.turn_kept = False

@@ -269,15 +269,25 @@ def test_several_sentences_of_an_operator_are_said_one_after_the_other() -> None
 
 def test_a_key_ends_a_manual_turn() -> None:
     call = active(CallPlan(turns=TurnTaking(TurnMode.MANUAL, key="#")))
+    call.receive(ev.CallerAudio(speech(200)), 1.9)
     commands = call.receive(ev.Dtmf("#"), 2.0)
     assert commands[0] == cmd.CommitInput()
     assert len(only(commands, cmd.CreateResponse)) == 1
+
+
+def test_a_turn_in_which_the_server_heard_nothing_is_not_committed() -> None:
+    call = active(CallPlan(turns=TurnTaking(TurnMode.MANUAL, key="#")))
+    call.receive(ev.CallerAudio(speech(200)), 1.9)
+    call.receive(ev.Dtmf("#"), 2.0)
+    call.receive(ev.CallerAudio(speech(80)), 2.08)
+    assert call.receive(ev.Dtmf("#"), 2.08) == []
 
 
 def test_our_own_ear_ends_a_manual_turn_after_the_silence_and_interrupts_at_a_voice() -> None:
     call = speaking(CallPlan(turns=TurnTaking(TurnMode.MANUAL, own_ear=True, silence_ms=700)))
     until(call, 3.0)
     assert cmd.TruncateItem("a1", 1000) in call.receive(ev.VoiceStarted(2.95), 3.0)
+    call.receive(ev.CallerAudio(speech(200)), 4.0)
     call.receive(ev.VoiceStopped(4.0), 4.16)
     assert only(until(call, 4.69), cmd.CommitInput) == []
     ended = until(call, 4.7)
