@@ -444,9 +444,8 @@ class Call:
                     asked = Asked(wanted.target, wanted.summary, call.tool_call_id)
                     refused, commands = self._moving.start(asked, now)
                 case functions.COLLECT_DIGITS:
-                    refused = self._keypad.collect(
-                        Entry(functions.collect_arguments(call.arguments), call.tool_call_id), now
-                    )
+                    entry = Entry(functions.collect_arguments(call.arguments), call.tool_call_id)
+                    refused, commands = self._keypad.collect(entry, now)
                 case _:
                     refused = self._operations.press_keys(functions.digits_arguments(call.arguments))
                     commands = [] if refused else self._answer(call.tool_call_id, OK_OUTPUT)
@@ -563,11 +562,13 @@ class Call:
         state, idle = self.state, self._idle
         if idle is None or not state.active:
             return []
-        busy = state.talking or state.tool_calls.running() or state.transfer.running or self._keypad.collecting
+        talking = state.talking or state.timers.is_set(Timer.WISH)
+        busy = talking or state.tool_calls.running() or state.transfer.running or self._keypad.collecting
         idle.run(now, idle=not busy, speech=state.turn.speaking)
         due = idle.judge(now)
         if due is IdleStep.GOODBYE:
-            return [Record("idle", {"prompt": 0}), *self._ending.goodbye(EndReason.IDLE, now)]
+            ending = self._ending.goodbye(EndReason.IDLE, now)
+            return [Record("idle", {"prompt": 0}), *ending, *self._speaking.settle(now)]
         if due is IdleStep.PROMPT:
             self._speaking.say(idle.prompt(), interruptible=True)
             return [Record("idle", {"prompt": idle.said}), *self._speaking.settle(now)]
