@@ -62,17 +62,18 @@ class Keypad:
         keys = self._keys.deadline if self._state.active and self._state.model_up else None
         return min((at for at in (collector, keys) if at is not None), default=None)
 
-    def collect(self, entry: Entry, now: float) -> str:
-        """Begin an entry; return why not, or "". Keys pressed just before belong to it."""
+    def collect(self, entry: Entry, now: float) -> tuple[str, list[Command]]:
+        """Begin an entry; return why not, or "". Keys pressed just before belong to it, and may complete it."""
         if self.collecting:
-            return "another entry of keys is being taken"
+            return "another entry of keys is being taken", []
+        commands: list[Command] = []
         self._collector = Collector(entry, now)
         if entry.collect.prompt:
             self._speaking.say(entry.collect.prompt, interruptible=True)
         for digit in self._keys.take():
             if self._collector is not None:
-                self._step(self._collector.press(digit, now), now)
-        return ""
+                commands += self._step(self._collector.press(digit, now), now)
+        return "", commands
 
     def press(self, digit: str, now: float) -> list[Command]:
         """Take a key."""

@@ -150,6 +150,16 @@ def test_keys_pressed_just_before_a_secret_is_asked_for_belong_to_it() -> None:
     assert only(commands + until(call, 9.0), cmd.CreateItem) == []
 
 
+def test_keys_pressed_before_a_secret_is_asked_for_may_complete_it() -> None:
+    call = active(PLAN)
+    press(call, "4271", 2.0)
+    call.receive(ev.ResponseCreated("r1", ""), 2.1)
+    secret = ev.FunctionCall("c1", "collect_digits", '{"max_digits": 4, "secure": true}')
+    commands = call.receive(done("r1", secret), 2.1)
+    assert only(commands, cmd.KeepSecret) == [cmd.KeepSecret("s1", "4271")]
+    assert outputs(call.receive(ev.SecretKept("s1", "vault_x"), 2.2)) == [{"token": "vault_x", "length": 4}]
+
+
 def test_a_vault_that_takes_nothing_is_told_to_the_model() -> None:
     call = collecting('{"max_digits": 4, "secure": true}')
     press(call, "4271", 3.0)
