@@ -61,7 +61,7 @@ def _reversible(section: BargeIn) -> ReversibleBargeIn | None:
 def _early_reply(section: EarlyReplySection | None, turns: TurnTaking) -> EarlyReply | None:
     if section is None:
         return None
-    return EarlyReply(section.server_silence_ms, turns.silence_ms if section.confirm_ms is None else section.confirm_ms)
+    return EarlyReply(section.server_silence_ms, section.confirm(turns.silence_ms))
 
 
 def _idle(section: IdleSection | None) -> Idle | None:

@@ -117,7 +117,7 @@ class Agent(Section):
             return value
         if not isinstance(turns, ServerVad):
             raise ValueError(f"needs turn_detection of type server_vad, and it is {turns.type}")
-        confirm_ms = turns.silence_duration_ms if value.confirm_ms is None else value.confirm_ms
+        confirm_ms = value.confirm(turns.silence_duration_ms)
         if confirm_ms < value.server_silence_ms:
             raise ValueError(
                 f"confirm_ms ({confirm_ms}) should not be shorter than server_silence_ms ({value.server_silence_ms})"

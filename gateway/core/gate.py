@@ -20,6 +20,8 @@ __all__ = ["Gate", "HeldCalls"]
 
 WORDS_MS = 250
 """How much longer than `confirm_ms` the words are waited for where the caller is transcribed."""
+TAIL_S = 0.6
+"""The server finds the end of a voice later than our ear, by at most so much beside its own silence."""
 MOST_S = 3.0
 """Longest time closed after the server found the turn to be over, whatever our own ear hears."""
 
@@ -71,13 +73,16 @@ class Gate:
         self._closed_s = now
         self._item_id = item_id
         self._silence_ms = self._rules.confirm_ms + (WORDS_MS if self._transcribes else 0)
-        # What the server took for the end of speech counts as well: our ear may not have heard a quiet voice.
-        self._silent_s = max(self._silent_s, now - self._rules.server_silence_ms / 1000)
+        server_s = now - self._rules.server_silence_ms / 1000
+        if server_s - self._silent_s > TAIL_S:
+            # Our ear has not heard this voice: then the server's word counts.
+            self._silent_s = server_s
 
     def words(self, item_id: str, text: str) -> None:
         """The words of a turn are known."""
         if item_id == self._item_id:
-            self._silence_ms = self._rules.unfinished_ms if seems_unfinished(text) else self._rules.confirm_ms
+            longest_ms = max(self._rules.unfinished_ms, self._rules.confirm_ms)
+            self._silence_ms = longest_ms if seems_unfinished(text) else self._rules.confirm_ms
 
     def keep(self, held: HeldCalls) -> None:
         """Hold function calls of a response that is behind the gate."""

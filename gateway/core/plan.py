@@ -74,9 +74,9 @@ class EarlyReply:
 
     server_silence_ms: int = 100
     """Silence after which the model begins to answer."""
-    confirm_ms: int = 500
+    confirm_ms: int = 800
     """Silence, by our own ear, after which the answer is let out."""
-    unfinished_ms: int = 1300
+    unfinished_ms: int = 1700
     """The same after words that seem to go on; counts only where the caller is transcribed."""
 
 

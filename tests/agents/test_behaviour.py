@@ -112,10 +112,10 @@ def test_barge_in(written: object, meant: ReversibleBargeIn | None) -> None:
 @pytest.mark.parametrize(
     ("written", "turns", "meant"),
     [
-        (True, "default", EarlyReply(100, 500)),
+        (True, "default", EarlyReply(100, 800)),
         (True, "patient", EarlyReply(100, 1000)),
         ({"confirm_ms": 600}, "patient", EarlyReply(100, 600)),
-        ({"server_silence_ms": 300}, "default", EarlyReply(300, 500)),
+        ({"server_silence_ms": 300}, "default", EarlyReply(300, 800)),
         (False, "default", None),
         (None, "manual", None),
     ],
@@ -155,7 +155,7 @@ def test_transfer_targets_are_the_only_ones_and_come_with_their_function() -> No
             "early_reply: {server_silence_ms: 200, confirm_ms: 150}",
             "early_reply: confirm_ms (150) should not be shorter than server_silence_ms",
         ),
-        ("early_reply: {server_silence_ms: 600}", "early_reply: confirm_ms (500) should not be shorter than"),
+        ("early_reply: {server_silence_ms: 900}", "early_reply: confirm_ms (800) should not be shorter than"),
         ("idle: {prompts: [a, b, c]}", "prompts: should have at most 2 entries"),
         ("idle: 15", "idle: should be true, false, or a section"),
         ("transfer: {targets: {}}", "targets: should have at least one entry"),

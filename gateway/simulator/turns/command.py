@@ -73,5 +73,6 @@ def _print(console: Console, part: Part) -> None:
     for note in part.notes:
         console.print(Text(f"  {note}"))
     for check in part.checks:
-        console.print(Text(f"  {'ok    ' if check.ok else 'MISSED'} {check.what}: {check.found}"))
+        missed = "AIM NOT REACHED" if check.aim else "MISSED"
+        console.print(Text(f"  {'ok    ' if check.ok else missed} {check.what}: {check.found}"))
     console.print()
