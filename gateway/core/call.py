@@ -542,6 +542,8 @@ class Call:
                 return self._ending.end(state.end_reason or EndReason.LEG_LOST, "", now)
             case Timer.TURN:
                 return self._speaking.end_turn(now)
+            case Timer.WORDS:
+                return self._speaking.words_overdue(now)
             case Timer.RING:
                 return self._moving.ring(now)
             case Timer.WISH | Timer.HIDDEN | Timer.LATE_KEYS:

@@ -16,6 +16,8 @@ class Timer(Enum):
     """The model must answer."""
     WISH = "wish"
     """The server may begin a response by itself until then."""
+    WORDS = "words"
+    """The words of a turn in which our own ear heard no voice must be known."""
     TURN = "turn"
     """The caller's turn is over, by our own ear."""
     HIDDEN = "hidden"

@@ -95,6 +95,10 @@ class Doubt:
         self._server_hears = self._server_heard = True
         self.voiced = self._voice or self.open
 
+    def turn_began(self) -> None:
+        """The server hears speech while nobody else speaks: nothing is in doubt but whether there is a voice."""
+        self.voiced = self._voice
+
     def speech_stopped(self) -> None:
         self._server_hears = False
 

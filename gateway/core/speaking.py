@@ -35,6 +35,8 @@ __all__ = ["MOST_SAYS", "Speaking", "say_exactly"]
 
 WISH_S = 1.5
 """After caller speech the server begins a response by itself; how long to leave it that chance."""
+WORDS_S = 2.0
+"""Longest wait for the words of a turn in which our own ear heard no voice."""
 MOST_SAYS = 8
 """Sentences that operators may have waiting."""
 KEPT_DOUBTFUL = 32
@@ -51,6 +53,17 @@ class Hold(Enum):
     DOUBT = "doubt"
     GATE = "gate"
     MUTED = "muted"
+
+
+class Heard(Enum):
+    """What the server took for speech, and we did not take for a turn."""
+
+    SPEECH = "speech"
+    """A voice while the agent spoke."""
+    ECHO = "echo"
+    """While the agent spoke; our own ear heard no voice."""
+    TURN = "turn"
+    """While nobody spoke; our own ear heard no voice."""
 
 
 class Speaking:
@@ -71,8 +84,8 @@ class Speaking:
         self._buffer = InputBuffer()
         self._contested = ""
         """Speech of the server's hearing that began while the agent spoke and is not found to be an interruption."""
-        self._doubtful: OrderedDict[str, bool] = OrderedDict()
-        """Speech that was not taken for a turn, and whether our own ear heard a voice in it."""
+        self._doubtful: OrderedDict[str, Heard] = OrderedDict()
+        """Speech that was not taken for a turn; its words will tell."""
         self._held_s = 0.0
         self.caller_muted = False
         self.released: list[HeldCalls] = []
@@ -135,6 +148,8 @@ class Speaking:
             return self._drop_early(now)
         if self._doubt is None or self._shield.up or not state.talking:
             state.turn.started()
+            if self._doubt is not None:
+                self._doubt.turn_began()
             return self.fall_silent("barge_in", now) if not self._shield.up else []
         self._contested = item_id
         self._doubt.speech_started()
@@ -149,12 +164,27 @@ class Speaking:
         if self._contested:
             # It was an echo, or a word of listening, as far as we know: its words will tell.
             self._contested = ""
-            self._doubtful[event.item_id] = self._doubt is not None and self._doubt.voiced
-            while len(self._doubtful) > KEPT_DOUBTFUL:
-                self._doubtful.popitem(last=False)
+            self._doubt_item(event.item_id, Heard.SPEECH if self._doubt is None or self._doubt.voiced else Heard.ECHO)
             return []
         state.turn.stopped(now - self._effective.known_silence_ms / 1000)
+        if self._doubt is not None and not self._doubt.voiced and state.plan.transcribes and state.active:
+            # Nobody else spoke, but our ear heard no voice: the end of our own echo, or a very quiet caller.
+            self._doubt_item(event.item_id, Heard.TURN)
+            state.timers.set(Timer.WORDS, now + WORDS_S)
+            return []
         return self._turn_over(event.item_id, now)
+
+    def _doubt_item(self, item_id: str, heard: Heard) -> None:
+        self._doubtful[item_id] = heard
+        while len(self._doubtful) > KEPT_DOUBTFUL:
+            self._doubtful.popitem(last=False)
+
+    def words_overdue(self, now: float) -> list[Command]:
+        """A turn without a voice has got no words either: somebody may be waiting, so it is answered."""
+        turns = [item_id for item_id, heard in self._doubtful.items() if heard is Heard.TURN]
+        for item_id in turns:
+            del self._doubtful[item_id]
+        return self._turn_over(turns[-1], now) if turns else []
 
     def _turn_over(self, item_id: str, now: float) -> list[Command]:
         """The caller has finished: an answer is due, from the server by itself or because we ask for it."""
@@ -223,8 +253,8 @@ class Speaking:
         state.conversation.say(event.item_id, "user", event.text)
         if self._gate is not None:
             self._gate.words(event.item_id, event.text)
-        voice = self._doubtful.pop(event.item_id, None)
-        if voice is None:
+        heard = self._doubtful.pop(event.item_id, None)
+        if heard is None:
             return []
         reversible, doubt = state.plan.reversible, self._doubt
         assert reversible is not None, "only a reversible barge-in doubts"
@@ -232,9 +262,9 @@ class Speaking:
         why = ""
         if not has_words(event.text):
             why = "no_words"
-        elif only_backchannels(event.text, reversible.backchannels):
+        elif heard is not Heard.TURN and only_backchannels(event.text, reversible.backchannels):
             why = "backchannel"
-        elif not voice and echoes(event.text, state.conversation.agent_said(ECHOING)):
+        elif heard is not Heard.SPEECH and echoes(event.text, state.conversation.agent_said(ECHOING)):
             why = "echo"
         if not why:
             doubt.decide(interruption=True)

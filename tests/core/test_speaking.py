@@ -141,10 +141,32 @@ def test_an_answer_that_is_still_generated_is_cancelled_by_us() -> None:
     assert cmd.CancelResponse("r1") in until(call, 4.2)
 
 
-def test_a_turn_with_nobody_talking_is_answered_whatever_our_ear_heard() -> None:
+def test_a_turn_with_nobody_talking_is_answered_at_once_if_our_ear_heard_a_voice() -> None:
     call = active(REVERSIBLE)
     call.receive(ev.SpeechStarted("u1", 0), 2.0)
+    call.receive(ev.VoiceStarted(2.0), 2.1)
+    call.receive(ev.VoiceStopped(2.4), 2.6)
     assert len(only(call.receive(ev.SpeechStopped("u1", 0), 3.0), cmd.CreateResponse)) == 1
+
+
+@pytest.mark.parametrize(("text", "answered"), [("Yes.", True), ("", False), ("and when it will be", False)])
+def test_a_turn_in_which_our_ear_heard_nobody_is_judged_by_its_words(text: str, answered: bool) -> None:
+    call = speaking(REVERSIBLE, 500)
+    call.receive(ev.AgentSaid("r1", "a1", "This is what we know and when it will be delivered"), 2.1)
+    quiet(call, 2.6)
+    call.receive(ev.SpeechStarted("u1", 0), 2.7)
+    assert only(call.receive(ev.SpeechStopped("u1", 0), 3.5), cmd.CreateResponse) == []
+    told = call.receive(ev.CallerSaid("u1", text), 3.8)
+    assert bool(only(told, cmd.CreateResponse)) is answered
+    assert bool(only(told, cmd.DeleteItem)) is not answered
+
+
+def test_a_turn_without_voice_and_words_is_answered_all_the_same_after_a_while() -> None:
+    call = active(REVERSIBLE)
+    call.receive(ev.SpeechStarted("u1", 0), 2.0)
+    call.receive(ev.SpeechStopped("u1", 0), 3.0)
+    assert only(until(call, 4.9), cmd.CreateResponse) == []
+    assert len(only(until(call, 5.0), cmd.CreateResponse)) == 1
 
 
 def test_a_held_answer_that_goes_on_arriving_waits_too() -> None:
@@ -212,6 +234,8 @@ def test_a_voice_that_our_ear_hears_keeps_the_gate_closed_but_not_for_ever() -> 
 def test_an_early_answer_of_a_reversible_agent_is_asked_for_and_cancelled_by_us() -> None:
     call = active(CallPlan(early_reply=EarlyReply(), reversible=ReversibleBargeIn()))
     call.receive(ev.SpeechStarted("u1", 0), 2.0)
+    call.receive(ev.VoiceStarted(2.0), 2.1)
+    call.receive(ev.VoiceStopped(3.0), 3.15)
     (asked,) = only(call.receive(ev.SpeechStopped("u1", 0), 3.2), cmd.CreateResponse)
     call.receive(ev.ResponseCreated("r1", asked.wish_id), 3.25)
     assert cmd.CancelResponse("r1") in call.receive(ev.SpeechStarted("u2", 0), 3.4)
