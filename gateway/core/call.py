@@ -265,7 +265,7 @@ class Call:
         if state.end_reason is not None:
             return self._ending.hang_up(state.end_reason, now)
         if state.model_up:
-            return self._activate()
+            return self._activate(now)
         state.timers.set(Timer.CONNECT, now + self.plan.connect_s)
         return []
 
@@ -274,14 +274,13 @@ class Call:
         state.model_up = True
         if state.phase is Phase.RECOVERING:
             return self._resume(now)
-        return self._activate() if state.stream_up and state.phase is Phase.CONNECTING else []
+        return self._activate(now) if state.stream_up and state.phase is Phase.CONNECTING else []
 
-    def _activate(self) -> list[Command]:
+    def _activate(self, now: float) -> list[Command]:
         self.state.timers.clear(Timer.CONNECT)
         self.state.enter(Phase.ACTIVE)
-        if self.plan.greeting is not None:
-            self._speaking.greet(self.plan.greeting)
-        return list(self._speaking.early_audio())
+        greeting = self._speaking.greet(self.plan.greeting, now) if self.plan.greeting is not None else []
+        return [*self._speaking.early_audio(), *greeting]
 
     def _resume(self, now: float) -> list[Command]:
         state = self.state
@@ -364,7 +363,6 @@ class Call:
             self.state.slot.busy()
         elif event.wish_id:
             self.state.slot.rejected(event.wish_id)
-            self._speaking.refused(event.wish_id)
         return []
 
     # --- responses ----------------------------------------------------------------------------

@@ -51,9 +51,9 @@ class Shield:
         """The server cancelled it in spite of us: return how it was asked for; None if it was not protected."""
         return self._responses.pop(response_id, None)
 
-    def refused(self, wish_id: str) -> None:
-        """The wish will not be fulfilled."""
-        self._wishes.discard(wish_id)
+    def still(self, wish_id: str) -> None:
+        """Only this wish is asked now; one that was refused is protected again once it is asked again."""
+        self._wishes &= {wish_id}
 
     def heard(self) -> None:
         """Everything that was generated has been heard; wishes that are still to come stay protected."""
@@ -67,7 +67,7 @@ class Shield:
         self._kept.keep(payload)
 
     def release(self) -> list[AppendAudio]:
-        """Hand over what the caller said meanwhile; call once it is down."""
+        """Hand over what the caller said meanwhile, once; call when it is down, for whatever reason."""
         newest_ms = None if self._voice or not self._ear else ECHO_KEPT_MS
         self._voice = False
         return _joined(self._kept.release(newest_ms))

@@ -128,10 +128,17 @@ class Speaking:
         return [frame]
 
     def early_audio(self) -> list[AppendAudio]:
-        """Return what came before the model could hear it."""
-        frames = self._early.release()
-        self._buffer.sent(frames)
-        return frames
+        """Return what came before the model could hear it; it must not interrupt protected words either."""
+        early = self._early.release()
+        if not self._shield.up:
+            frames = [*self._shield.release(), *early]
+            self._buffer.sent(frames)
+            return frames
+        for frame in early:
+            # Nothing was played yet, so it is no echo.
+            self._shield.voice()
+            self._shield.keep(frame.payload)
+        return []
 
     def speech_started(self, event: ev.SpeechStarted, now: float) -> list[Command]:
         self._state.conversation.place(event.item_id, "user")
@@ -325,6 +332,9 @@ class Speaking:
             cut: dict[str, str | int | float] = {"heard_ms": item.heard_ms, "received_ms": item.received_ms}
             commands.append(Record(why, {"item_id": item.item_id, **cut}))
             commands += self._heard_text(item.item_id)
+        if cancel:
+            # It is not to be said again when the server tells that it was cancelled.
+            self._shield.cut_off(response_id)
         if cancel or not self._server_answers:
             commands += state.slot.cancel()
         return commands + self._let_go(now, Hold.DOUBT)
@@ -352,13 +362,10 @@ class Speaking:
         self._says.append((text, interruptible))
         return True
 
-    def greet(self, text: str) -> None:
+    def greet(self, text: str, now: float) -> list[Command]:
         plan = self._state.plan
         self._state.slot.want(say_exactly(plan.instructions, text), protected=not plan.greeting_interruptible)
-
-    def refused(self, wish_id: str) -> None:
-        """A response that we asked for will not come."""
-        self._shield.refused(wish_id)
+        return self._ask(now)
 
     def cut_off(self, response_id: str, now: float) -> list[Command]:
         """The server cancelled a response by itself; words that must be heard are asked for again, once."""
@@ -522,13 +529,15 @@ class Speaking:
         return note + self._let_go(now, Hold.GATE)
 
     def _lower_shield(self, now: float) -> list[Command]:
-        state = self._state
-        if not self._shield.up or state.slot.state is not SlotState.FREE or state.playout.unheard:
+        """What the caller said meanwhile is handed over as soon as nothing is protected, heard or not."""
+        state, shield = self._state, self._shield
+        asked = state.slot.asked
+        shield.still(asked.wish_id if asked is not None else "")
+        if state.slot.state is SlotState.FREE and not state.playout.unheard:
+            shield.heard()
+        if shield.up or not state.model_up or not state.active:
             return []
-        self._shield.heard()
-        if self._shield.up or not state.model_up:
-            return []
-        frames = self._shield.release()
+        frames = shield.release()
         self._buffer.sent(frames)
         kept, self._buffer.turn_kept = self._buffer.turn_kept, False
         return [*frames, *(self.end_turn(now) if kept else [])]

@@ -4,16 +4,17 @@ import base64
 
 import pytest
 
-from gateway.core import CallPlan, Phase
+from gateway.core import Call, CallPlan, Phase
 from gateway.core import commands as cmd
 from gateway.core import events as ev
-from gateway.core.operator import ChangeTurns, EndTurn, Say
+from gateway.core.operator import CancelReply, ChangeTurns, EndTurn, ForceReply, Say
 from gateway.core.plan import EarlyReply, ReversibleBargeIn, TurnMode, TurnTaking
 from tests.core.lists import active, answer, ask, done, only, played_ms, quiet, records, speaking, speech, until
 
 REVERSIBLE = CallPlan(reversible=ReversibleBargeIn(confirm_ms=600))
 EARLY = CallPlan(early_reply=EarlyReply(server_silence_ms=200, confirm_ms=500), transcribes=False)
 EARLY_WORDS = CallPlan(early_reply=EarlyReply(server_silence_ms=200, confirm_ms=500, unfinished_ms=1300))
+PROTECTED = CallPlan(greeting="This call is recorded.", greeting_interruptible=False)
 LOOKUP = ev.FunctionCall("c1", "lookup", "{}", "f1")
 
 
@@ -274,6 +275,64 @@ def test_protected_words_that_the_server_cancels_all_the_same_are_said_again() -
     (asked,) = only(again, cmd.CreateResponse)
     assert asked.instructions is not None
     assert "Legal notice." in asked.instructions
+
+
+def greeted(call: Call) -> str:
+    """Bring a call with a protected greeting up, at time 1, and return the greeting's wish."""
+    call.receive(ev.CallOffered(), 0.0)
+    call.receive(ev.SessionReady("s"), 0.5)
+    (asked,) = only(call.receive(ev.StreamStarted("MZ1"), 1.0), cmd.CreateResponse)
+    return asked.wish_id
+
+
+def test_what_the_caller_said_over_protected_words_is_handed_over_when_they_are_cut_short() -> None:
+    call = Call(PROTECTED)
+    wish_id = greeted(call)
+    call.receive(ev.CallerAudio(speech(20)), 1.1)
+    call.receive(ev.ResponseCreated("r1", wish_id), 1.2)
+    cut = call.receive(done("r1", status="cancelled"), 1.3)
+    assert only(cut, cmd.AppendAudio) == [cmd.AppendAudio(speech(20))]
+
+
+@pytest.mark.parametrize("code", ["bad_response_create", "conversation_already_has_active_response"])
+def test_a_refused_greeting_leaves_the_caller_heard(code: str) -> None:
+    call = Call(PROTECTED)
+    wish_id = greeted(call)
+    call.receive(ev.CallerAudio(speech(20)), 1.1)
+    refused = call.receive(ev.ModelFault(code, "", wish_id), 1.3)
+    assert only(refused, cmd.AppendAudio) == [cmd.AppendAudio(speech(20))]
+
+
+def test_protected_words_that_were_refused_and_joined_by_others_do_not_deafen_the_model() -> None:
+    call = active()
+    (asked,) = only(ask(call, "c1", Say("This call is recorded.", interruptible=False), 2.0), cmd.CreateResponse)
+    ask(call, "c2", ForceReply(), 2.1)
+    call.receive(ev.ModelFault("conversation_already_has_active_response", "", asked.wish_id), 2.2)
+    call.receive(ev.ResponseCreated("r0", ""), 2.3)
+    (again,) = only(call.receive(done("r0"), 2.4), cmd.CreateResponse)
+    answer(call, "r1", "a1", 500, 2.5, again.wish_id)
+    assert call.receive(ev.CallerAudio(speech(20)), 2.6) == []
+    quiet(call, 4.0)
+    assert call.receive(ev.CallerAudio(speech(20)), 5.0) == [cmd.AppendAudio(speech(20))]
+
+
+def test_what_came_before_a_protected_greeting_cannot_interrupt_it() -> None:
+    call = Call(PROTECTED)
+    call.receive(ev.CallOffered(), 0.0)
+    call.receive(ev.StreamStarted("MZ1"), 0.2)
+    call.receive(ev.CallerAudio(speech(20)), 0.3)
+    (asked,) = call.receive(ev.SessionReady("s"), 0.5)
+    assert isinstance(asked, cmd.CreateResponse)
+    answer(call, "r1", "a1", 500, 0.6, asked.wish_id)
+    assert only(quiet(call, 2.0), cmd.AppendAudio) == [cmd.AppendAudio(speech(20))]
+
+
+def test_protected_words_that_an_operator_cancels_are_not_said_again() -> None:
+    call = Call(PROTECTED)
+    call.receive(ev.ResponseCreated("r1", greeted(call)), 1.2)
+    call.receive(ev.AudioDelta("r1", "a1", speech(3000)), 1.3)
+    ask(call, "c1", CancelReply(), 1.8)
+    assert only(call.receive(done("r1", status="cancelled"), 1.9), cmd.CreateResponse) == []
 
 
 def test_several_sentences_of_an_operator_are_said_one_after_the_other() -> None:
