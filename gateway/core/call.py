@@ -445,8 +445,7 @@ class Call:
                     entry = Entry(functions.collect_arguments(call.arguments), call.tool_call_id)
                     refused, commands = self._keypad.collect(entry, now)
                 case _:
-                    refused = self._operations.press_keys(functions.digits_arguments(call.arguments))
-                    commands = [] if refused else self._answer(call.tool_call_id, OK_OUTPUT)
+                    refused = self._operations.press_keys(functions.digits_arguments(call.arguments), call.tool_call_id)
         except functions.BadArguments as bad:
             refused = str(bad)
         return self._answer(call.tool_call_id, error_output(refused)) if refused else commands
@@ -499,9 +498,11 @@ class Call:
         due = self._keys_out_at
         if due is None or now < due:
             return []
-        digits, self._operations.keys_out = self._operations.keys_out, ""
+        digits, asked = self._operations.take_keys()
         self.state.playout.occupy(len(digits) * KEY_S, now)
-        return [SendDigits(digits)]
+        # Told only now: else the model would speak of keys that its own words hold back.
+        answers = [command for tool_call_id in asked for command in self._answer(tool_call_id, OK_OUTPUT)]
+        return [SendDigits(digits), *answers]
 
     @property
     def _keys_out_at(self) -> float | None:
@@ -581,10 +582,10 @@ class Call:
         commands = self._keypad.settle(now) + self._entries() + self._moved(self._moving.settle(now), now)
         if self._over:
             return commands
-        commands += self._speaking.settle(now)
+        commands += self._send_keys(now) + self._speaking.settle(now)
         released, self._speaking.released = self._speaking.released, []
         for held in released:
             commands += self._function_calls(held.calls, held.response_id, now)
         if released:
-            commands += self._entries() + self._speaking.settle(now)
-        return commands + self._send_keys(now) + self._idle_now(now) + self._ending.settle(now)
+            commands += self._entries() + self._send_keys(now) + self._speaking.settle(now)
+        return commands + self._idle_now(now) + self._ending.settle(now)

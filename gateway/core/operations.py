@@ -33,16 +33,26 @@ class Operations:
         self._outcomes: OrderedDict[str, str] = OrderedDict()
         self.keys_out = ""
         """Keys that wait to be pressed towards the far end."""
+        self._keys_asked: list[str] = []
+        """Function calls that asked for them."""
 
     def outcome(self, command_id: str) -> str:
         return self._outcomes.get(command_id, "")
 
-    def press_keys(self, digits: str) -> str:
+    def press_keys(self, digits: str, tool_call_id: str = "") -> str:
         """Have keys pressed as soon as nothing plays; return why not, or ""."""
         if len(self.keys_out) + len(digits) > MOST_KEYS_OUT:
             return "too many keys wait to be pressed"
         self.keys_out += digits
+        if tool_call_id:
+            self._keys_asked.append(tool_call_id)
         return ""
+
+    def take_keys(self) -> tuple[str, list[str]]:
+        """Return the keys that are pressed now, and the function calls that asked for them."""
+        taken = self.keys_out, self._keys_asked
+        self.keys_out, self._keys_asked = "", []
+        return taken
 
     def ask(self, event: OperatorAsked, now: float, end_call: Callable[[float], list[Command]]) -> list[Command]:
         if event.command_id in self._outcomes:

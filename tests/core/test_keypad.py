@@ -195,5 +195,13 @@ def test_the_model_may_press_keys_and_is_told_when_it_asks_for_nonsense() -> Non
     good = ev.FunctionCall("c1", "send_digits", '{"digits": "12#"}')
     bad = ev.FunctionCall("c2", "send_digits", '{"digits": "hello"}')
     commands = call.receive(done("r1", good, bad), 2.0)
-    assert outputs(commands) == [{"ok": True}, {"error": "digits must be 1 to 64 of 0-9 * # A-D"}]
+    assert outputs(commands) == [{"error": "digits must be 1 to 64 of 0-9 * # A-D"}, {"ok": True}]
     assert only(commands, cmd.SendDigits) == [cmd.SendDigits("12#")]
+
+
+def test_the_model_is_told_of_keys_once_they_are_pressed() -> None:
+    call = speaking(PLAN, 1000)
+    call.receive(ev.ResponseCreated("r2", ""), 2.0)
+    keys = ev.FunctionCall("c1", "send_digits", '{"digits": "12#"}')
+    assert outputs(call.receive(done("r2", keys), 2.1)) == []
+    assert outputs(quiet(call, 3.0) + until(call, 3.01)) == [{"ok": True}]
