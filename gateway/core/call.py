@@ -392,6 +392,9 @@ class Call:
         if mine and event.status != "cancelled" and self._audible == event.response_id:
             # One that brought nothing to hear is no answer: the wait goes on.
             state.timers.clear(Timer.SILENCE)
+        elif mine and state.playout.is_cut(event.response_id) and not state.timers.is_set(Timer.WISH):
+            # We did not want it: nothing is waited for but what the server may be about to begin.
+            state.timers.clear(Timer.SILENCE)
         if event.status == "cancelled":
             commands += self._speaking.cut_off(event.response_id, now)
         if self._speaking.agent_muted:

@@ -34,6 +34,8 @@ class Wish:
     answers_outputs: bool = False
     protected: bool = False
     """Whether the caller must not interrupt it."""
+    dropped: bool = False
+    """Whether it is not wanted any more, although it was asked: it is cancelled when it comes."""
 
 
 class ResponseSlot:
@@ -135,8 +137,10 @@ class ResponseSlot:
         return False
 
     def forget_wish(self) -> None:
-        """What was wished for is not wanted any more."""
+        """What was wished for is not wanted any more, nor what was asked and has not begun."""
         self._wish = None
+        if self._asked is not None:
+            self._asked.dropped = True
 
     def reset(self) -> None:
         """The session is gone, and with it every response and wish."""
@@ -145,6 +149,8 @@ class ResponseSlot:
         self._wish = self._asked = None
 
     def _keep(self, wish: Wish) -> None:
+        if wish.dropped:
+            return
         if self._wish is None:
             self._wish = wish
         else:

@@ -296,6 +296,7 @@ class Speaking:
         state.timers.clear(Timer.WISH)
         asked = state.slot.asked
         instructions = asked.instructions if asked is not None else None
+        dropped = asked is not None and asked.dropped and asked.wish_id == event.wish_id
         state.slot.created(event.response_id, event.wish_id)
         self._shield.created(event.wish_id, event.response_id, instructions)
         state.tool_calls.seen_by(event.response_id)
@@ -303,7 +304,9 @@ class Speaking:
         late = event.wish_id and state.turn.speaking and state.active and not self._shield.up
         # The server's own answers what came when the goodbye was due already.
         unwanted = not event.wish_id and state.phase is Phase.ENDING
-        if late or unwanted:
+        if dropped:
+            self._shield.cut_off(event.response_id)
+        if late or unwanted or dropped:
             state.playout.silence(event.response_id)
             return list(state.slot.cancel())
         return []

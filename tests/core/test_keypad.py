@@ -91,6 +91,19 @@ def test_the_time_for_an_entry_begins_when_its_prompt_was_heard() -> None:
     assert [record.data["status"] for record in records(until(call, 30.0), "digits")] == ["failed"]
 
 
+def test_a_prompt_that_a_key_cut_short_is_not_taken_for_a_silent_model() -> None:
+    call = active(PLAN)
+    (asked,) = only(ask(call, "c1", CollectDigits(prompt="Your number?"), 2.0), cmd.CreateResponse)
+    call.receive(ev.ResponseCreated("r1", asked.wish_id), 2.1)
+    call.receive(ev.AudioDelta("r1", "a1", speech(3000)), 2.2)
+    commands = press(call, "4", 2.5)
+    assert cmd.CancelResponse("r1") in commands
+    call.receive(done("r1", status="cancelled"), 2.6)
+    for second in range(3, 16):
+        commands += press(call, "2", float(second)) + until(call, second + 0.9)
+    assert only(commands, cmd.OpenModel) == []
+
+
 def test_two_entries_at_once_are_refused() -> None:
     call = collecting("{}")
     ask(call, "c9", CollectDigits(), 3.0)

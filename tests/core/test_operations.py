@@ -53,6 +53,26 @@ def test_a_reply_is_cancelled_whole() -> None:
     assert call.receive(ev.AudioDelta("r1", "a1", speech(300)), 2.6) == []
 
 
+@pytest.mark.parametrize("action", [op.CancelReply(), op.MuteAgent()])
+def test_a_model_whose_reply_was_cancelled_is_not_taken_for_silent(action: op.Action) -> None:
+    call = active()
+    call.receive(ev.ResponseCreated("r1", ""), 2.0)
+    call.receive(ev.AudioDelta("r1", "a1", speech(3000)), 2.0)
+    ask(call, "c1", action, 2.5)
+    call.receive(done("r1", status="cancelled"), 2.6)
+    assert only(until(call, 60.0), cmd.OpenModel) == []
+
+
+def test_a_reply_that_was_asked_and_has_not_begun_is_cancelled_when_it_comes() -> None:
+    call = active()
+    (asked,) = only(ask(call, "c1", op.ForceReply(), 2.0), cmd.CreateResponse)
+    ask(call, "c2", op.CancelReply(), 2.1)
+    assert call.receive(ev.ResponseCreated("r1", asked.wish_id), 2.3) == [cmd.CancelResponse("r1")]
+    assert call.receive(ev.AudioDelta("r1", "a1", speech(300)), 2.4) == []
+    call.receive(done("r1", status="cancelled"), 2.5)
+    assert only(until(call, 60.0), cmd.OpenModel) == []
+
+
 def test_a_memory_is_inserted_where_it_belongs_and_survives_a_lost_model() -> None:
     call = active()
     commands = ask(call, "c1", op.InsertMemory("The caller is a doctor.", after="root"), 2.0)
