@@ -403,6 +403,9 @@ class Call:
             state.tool_calls.told_by(event.response_id)
         if event.status != "completed" or not state.active:
             return commands
+        forgotten = self._speaking.drop_calls(event.calls, event.response_id)
+        if forgotten is not None:
+            return commands + forgotten
         if not event.calls or not self._speaking.keep_calls(event.calls, event.response_id):
             commands += self._function_calls(event.calls, event.response_id, now)
         return commands

@@ -87,6 +87,8 @@ class Speaking:
         self._doubtful: OrderedDict[str, Heard] = OrderedDict()
         """Speech that was not taken for a turn; its words will tell."""
         self._held_s = 0.0
+        self._dropped = ""
+        """The early answer that was dropped last: it may have been complete before our cancellation came."""
         self.caller_muted = False
         self.released: list[HeldCalls] = []
         """Function calls that the gate has let through; whoever takes them empties it."""
@@ -306,6 +308,8 @@ class Speaking:
         unwanted = not event.wish_id and state.phase is Phase.ENDING
         if dropped:
             self._shield.cut_off(event.response_id)
+        if self._gate is not None and (late or dropped):
+            self._dropped = event.response_id
         if late or unwanted or dropped:
             state.playout.silence(event.response_id)
             return list(state.slot.cancel())
@@ -378,6 +382,12 @@ class Speaking:
         commands = self.fall_silent("cut_short", now)
         self._state.slot.want(instructions, protected=False)
         return commands
+
+    def drop_calls(self, calls: tuple[ev.FunctionCall, ...], response_id: str) -> list[Command] | None:
+        """Have the model forget the calls of an early answer that was dropped; None if it was not."""
+        if not calls or response_id != self._dropped:
+            return None
+        return [DeleteItem(call.item_id) for call in calls if call.item_id]
 
     def keep_calls(self, calls: tuple[ev.FunctionCall, ...], response_id: str) -> bool:
         """Hold function calls behind the gate; False when it is open and they may run."""
@@ -511,6 +521,7 @@ class Speaking:
         assert self._gate is not None
         held = self._gate.open()
         response_id = self._state.slot.response_id or self._gated()
+        self._dropped = self._state.slot.response_id
         commands = self.fall_silent("dropped", now)
         calls = [call for kept in held for call in kept.calls]
         commands += [DeleteItem(call.item_id) for call in calls if call.item_id]

@@ -212,6 +212,19 @@ def test_a_caller_who_goes_on_drops_the_early_answer_unheard_and_no_tool_has_run
     assert only(until(call, 9.0), cmd.InvokeTool) == []
 
 
+@pytest.mark.parametrize("begun", [True, False])
+def test_an_early_answer_that_is_complete_before_its_cancellation_runs_no_tool(begun: bool) -> None:
+    plan = CallPlan(early_reply=EarlyReply(), reversible=ReversibleBargeIn(), transcribes=False)
+    call = active(plan)
+    call.receive(ev.SpeechStarted("u1", 0), 2.0)
+    call.receive(ev.VoiceStopped(3.0), 3.16)
+    (asked,) = only(call.receive(ev.SpeechStopped("u1", 0), 3.2), cmd.CreateResponse)
+    created, spoke = ev.ResponseCreated("r1", asked.wish_id), ev.SpeechStarted("u2", 0)
+    for event in (created, spoke) if begun else (spoke, created):
+        call.receive(event, 3.4)
+    assert call.receive(done("r1", LOOKUP), 3.45) == [cmd.DeleteItem("f1")]
+
+
 def test_function_calls_behind_the_gate_run_when_it_opens() -> None:
     call = active(EARLY)
     call.receive(ev.SpeechStarted("u1", 0), 2.0)
