@@ -42,7 +42,7 @@ from gateway.core.digits import KEY_S, Entry
 from gateway.core.ending import Ending
 from gateway.core.idle import IdleClock, IdleStep
 from gateway.core.keypad import Keypad
-from gateway.core.moving import Moving, failed_item, failed_output
+from gateway.core.moving import Moving, failed_output, failed_text
 from gateway.core.moving import Step as MovingStep
 from gateway.core.operations import Operations
 from gateway.core.plan import CallPlan
@@ -243,7 +243,8 @@ class Call:
                 return self._tick(now)
             case ev.Spent():
                 limit = self.plan.max_cost_usd
-                over = limit is not None and event.usd >= limit and self.state.phase is not Phase.ENDING
+                leaving = self.state.phase in (Phase.ENDING, Phase.TRANSFERRING)
+                over = limit is not None and event.usd >= limit and not leaving
                 return self._ending.goodbye(EndReason.COST_LIMIT, now) if over else []
             case ev.DrainAsked():
                 return self._ending.hang_up(own_end or EndReason.HANDED_OVER, now)
@@ -259,7 +260,7 @@ class Call:
             return []
         state.stream_up = True
         if state.phase is Phase.TRANSFERRING:
-            return self._moved(self._moving.stream_back(), now) + self._model_after_transfer(now)
+            return self._moved(self._moving.stream_back(), now)
         state.timers.clear(Timer.START)
         state.timers.set(Timer.DURATION, now + self.plan.max_duration_s)
         if state.end_reason is not None:
@@ -324,7 +325,7 @@ class Call:
         return self._fail(self._recovery.reason if lost else EndReason.MODEL_UNREACHABLE, now)
 
     def _model_after_transfer(self, now: float) -> list[Command]:
-        """The caller is back; the model may have been lost meanwhile."""
+        """The caller is back, or was never gone; the model may have been lost meanwhile."""
         back = self.state.active and not self.state.model_up
         return self._recover(EndReason.MODEL_LOST, now) if back else []
 
@@ -477,10 +478,15 @@ class Call:
         if step.failed is None:
             return step.commands
         asked, why = step.failed
-        if asked.tool_call_id:
-            return step.commands + self._answer(asked.tool_call_id, failed_output(why))
+        tool_call_id = asked.tool_call_id
+        told = self._answer(tool_call_id, failed_output(why)) if tool_call_id else self._tell(failed_text(asked, why))
+        return step.commands + told + self._model_after_transfer(now)
+
+    def _tell(self, text: str) -> list[Command]:
+        """Tell the model of something that it did not ask for, as soon as there is one, and have it speak."""
+        item = self.state.conversation.tell(text)
         self.state.slot.want()
-        return step.commands + ([failed_item(asked, why)] if self.state.model_up else [])
+        return [CreateItem(item)] if self.state.model_up else []
 
     def _entries(self) -> list[Command]:
         """Hand finished entries of keys to whoever waits for them."""
@@ -489,11 +495,8 @@ class Call:
         for done in answered:
             if done.entry.tool_call_id:
                 commands += self._answer(done.entry.tool_call_id, done.output)
-            elif self.state.model_up:
-                text = f"The caller was asked by an operator to key something in. Result: {done.output}"
-                content = [{"type": "input_text", "text": text}]
-                commands.append(CreateItem({"type": "message", "role": "system", "content": content}))
-                self.state.slot.want()
+            else:
+                commands += self._tell(f"An operator asked the caller to key something in. Result: {done.output}")
         return commands
 
     def _operator_ends(self, now: float) -> list[Command]:
@@ -540,7 +543,7 @@ class Call:
             case Timer.SILENCE:
                 return self._recover(EndReason.MODEL_SILENT, now)
             case Timer.DURATION:
-                return self._limit(now)
+                return self._ending.limit(now)
             case Timer.GOODBYE:
                 return self._ending.hang_up(state.end_reason or EndReason.AGENT_HANGUP, now)
             case Timer.LEG:
@@ -553,11 +556,6 @@ class Call:
                 return self._moving.ring(now)
             case Timer.WISH | Timer.HIDDEN | Timer.LATE_KEYS:
                 return []
-
-    def _limit(self, now: float) -> list[Command]:
-        # Who is being moved to a human is as good as gone, and the transfer has a time limit of its own.
-        leaving = self.state.phase in (Phase.ENDING, Phase.TRANSFERRING)
-        return [] if leaving else self._ending.goodbye(EndReason.DURATION_LIMIT, now)
 
     def _sign(self, now: float) -> None:
         """The caller is there."""

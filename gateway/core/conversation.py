@@ -39,6 +39,7 @@ class Conversation:
 
     def __init__(self) -> None:
         self._items: OrderedDict[str, Said] = OrderedDict()
+        self._told = 0
 
     def place(self, item_id: str, role: str) -> Said:
         said = self._items.get(item_id)
@@ -50,6 +51,12 @@ class Conversation:
 
     def say(self, item_id: str, role: str, text: str) -> None:
         self.place(item_id, role).text = text[:MAX_TEXT]
+
+    def tell(self, text: str) -> Mapping[str, object]:
+        """Keep something that happened, and return the item that tells the model of it."""
+        self._told += 1
+        self.say(f"told {self._told}", "system", text)
+        return {"type": "message", "role": "system", "content": [{"type": "input_text", "text": text}]}
 
     def cut(self, item_id: str, heard_ms: int, received_ms: int) -> None:
         """Keep the share of an assistant item that was heard."""

@@ -20,6 +20,8 @@ HEARD_GRACE_S = 0.5
 """How long after its end by the clock the last mark is waited for, before the goodbye counts as heard."""
 CROSSING_S = 0.3
 """How long a response that the server began by itself may take to be told, once it was asked to begin none."""
+LIMIT_AGAIN_S = 5.0
+"""How long after the limit of a call that is being transferred it is looked at again."""
 LEG_S = 5.0
 """How long a stream that we ended may take to say so."""
 
@@ -73,6 +75,14 @@ class Ending:
             commands += self._speaking.fall_silent("cut_short", now, cancel=True)
         state.slot.want(state.plan.goodbye)
         return commands
+
+    def limit(self, now: float) -> list[Command]:
+        """The call has lasted as long as it may."""
+        if self._state.phase is Phase.TRANSFERRING:
+            # Who is being moved to a human is as good as gone; who comes back is not.
+            self._state.timers.set(Timer.DURATION, now + LIMIT_AGAIN_S)
+            return []
+        return self.goodbye(EndReason.DURATION_LIMIT, now)
 
     def settle(self, now: float) -> list[Command]:
         """Hang up as soon as the last words were heard."""

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 
-from gateway.core.commands import CloseModel, Command, CreateItem
+from gateway.core.commands import CloseModel, Command
 from gateway.core.deadlines import Timer
 from gateway.core.events import TransferProgress
 from gateway.core.speaking import Speaking
@@ -149,7 +149,6 @@ def failed_output(why: str) -> str:
     return json.dumps({"transferred": False, "reason": why})
 
 
-def failed_item(asked: Asked, why: str) -> CreateItem:
+def failed_text(asked: Asked, why: str) -> str:
     """Return what the model is told of a transfer that it did not ask for itself."""
-    text = f"The transfer to {asked.target} that an operator asked for did not happen: {why}. Tell the caller."
-    return CreateItem({"type": "message", "role": "system", "content": [{"type": "input_text", "text": text}]})
+    return f"The transfer to {asked.target} that an operator asked for did not happen: {why}. Tell the caller."

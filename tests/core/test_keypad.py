@@ -104,6 +104,15 @@ def test_a_prompt_that_a_key_cut_short_is_not_taken_for_a_silent_model() -> None
     assert only(commands, cmd.OpenModel) == []
 
 
+def test_an_entry_for_an_operator_that_ends_without_a_model_is_told_to_the_next() -> None:
+    call = active(PLAN)
+    ask(call, "c1", CollectDigits(max_digits=2), 2.0)
+    call.receive(ev.ModelClosed("1006", "", False), 2.5)
+    press(call, "42", 2.7)
+    told = only(call.receive(ev.SessionReady("s2"), 3.0), cmd.CreateItem)
+    assert any('{"digits": "42"}' in str(item.item) for item in told)
+
+
 def test_two_entries_at_once_are_refused() -> None:
     call = collecting("{}")
     ask(call, "c9", CollectDigits(), 3.0)

@@ -90,6 +90,36 @@ def test_a_model_that_was_lost_meanwhile_is_replaced_when_the_caller_is_back() -
     assert [command.tool_call_id for command in only(seeded, cmd.SubmitToolOutput)] == ["c1"]
 
 
+def test_a_model_that_was_lost_meanwhile_is_replaced_when_the_carrier_refuses() -> None:
+    call, _ = asked_for("sales")
+    call.receive(ev.ModelClosed("1006", "", False), 2.3)
+    assert len(only(tell(call, State.FAILED, 2.5), cmd.OpenModel)) == 1
+    assert call.phase is Phase.RECOVERING
+    ready = call.receive(ev.SessionReady("s2"), 3.0)
+    assert len(only(ready, cmd.SubmitToolOutput)) == 1
+    assert len(only(ready, cmd.CreateResponse)) == 1
+
+
+def test_a_caller_who_comes_back_after_the_longest_call_is_said_goodbye_to() -> None:
+    plan = CallPlan(transfer_targets=PLAN.transfer_targets, built_in=PLAN.built_in, max_duration_s=10)
+    call = active(plan)
+    call.receive(ev.ResponseCreated("r1", ""), 2.0)
+    call.receive(done("r1", ev.FunctionCall("c1", "transfer_call", '{"target": "sales"}')), 2.1)
+    call.receive(ev.LegEnded(ev.LegEnd.CALLER_HANGUP), 3.0)
+    until(call, 12.0)
+    tell(call, State.BUSY, 13.0)
+    call.receive(ev.StreamStarted("MZ2"), 14.0)
+    assert records(until(call, 60.0), "end")[0].data["reason"] == "duration_limit"
+
+
+def test_what_the_call_costs_does_not_end_a_transfer() -> None:
+    plan = CallPlan(transfer_targets=PLAN.transfer_targets, built_in=PLAN.built_in, max_cost_usd=1.0)
+    call = active(plan)
+    call.receive(ev.ResponseCreated("r1", ""), 2.0)
+    call.receive(done("r1", ev.FunctionCall("c1", "transfer_call", '{"target": "sales"}')), 2.1)
+    assert call.receive(ev.Spent(1.5), 2.2) == []
+
+
 def test_a_warm_transfer_calls_the_human_at_once_and_the_caller_hears_it_ring() -> None:
     call, commands = asked_for("expert")
     (start,) = only(commands, cmd.StartTransfer)
