@@ -59,6 +59,8 @@ SILENT = "silent"
 """`ModelClosed.code` of a session that was given up because its server said nothing at all."""
 MAX_CALLS = 16
 """Function calls that may run at once; a model that asks for more gets an error."""
+BUSY_S = 2.0
+"""How long a response that the server says is active, and that we know nothing of, keeps ours waiting."""
 OK_OUTPUT = '{"ok": true}'
 BUILT_IN_S = 3600.0
 """A function of ours has time-outs of its own; this one only keeps it from being forgotten."""
@@ -204,7 +206,7 @@ class Call:
             case ev.ModelClosed():
                 return self._model_closed(event, now)
             case ev.ModelFault():
-                return self._model_fault(event)
+                return self._model_fault(event, now)
 
     def _from_responses(
         self, event: ev.ResponseCreated | ev.ResponseDone | ev.OutputAccepted | ev.ToolResult, now: float
@@ -345,7 +347,7 @@ class Call:
         state.slot.reset()
         state.playout.detach()
         state.turn.reset()
-        state.timers.clear(Timer.SILENCE, Timer.WISH, Timer.TURN)
+        state.timers.clear(Timer.SILENCE, Timer.WISH, Timer.TURN, Timer.BUSY)
         state.timers.set(Timer.RECOVER, now + self.plan.recover_s)
         silenced = self._speaking.reset(now)
         return [*silenced, Record("recover", {"reason": reason.value}), CloseModel(), OpenModel()]
@@ -358,10 +360,11 @@ class Call:
         self.state.end_reason = reason
         return []
 
-    def _model_fault(self, event: ev.ModelFault) -> list[Command]:
+    def _model_fault(self, event: ev.ModelFault, now: float) -> list[Command]:
         if event.code == "conversation_already_has_active_response":
             self.state.slot.refused(event.wish_id)
             self.state.slot.busy()
+            self.state.timers.set(Timer.BUSY, now + BUSY_S)
         elif event.wish_id:
             self.state.slot.rejected(event.wish_id)
         return []
@@ -552,6 +555,9 @@ class Call:
                 return self._speaking.end_turn(now)
             case Timer.WORDS:
                 return self._speaking.words_overdue(now)
+            case Timer.BUSY:
+                state.slot.unblock()
+                return []
             case Timer.RING:
                 return self._moving.ring(now)
             case Timer.WISH | Timer.HIDDEN | Timer.LATE_KEYS:

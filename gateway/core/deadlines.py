@@ -20,6 +20,8 @@ class Timer(Enum):
     """The words of a turn in which our own ear heard no voice must be known."""
     TURN = "turn"
     """The caller's turn is over, by our own ear."""
+    BUSY = "busy"
+    """A response that we were not told of must have ended."""
     HIDDEN = "hidden"
     """What a secure collector still hides."""
     LATE_KEYS = "late_keys"

@@ -128,6 +128,11 @@ class ResponseSlot:
             self.state = SlotState.ACTIVE
             self.response_id = ""
 
+    def unblock(self) -> None:
+        """The end of a response that we were not told of never came: ask anew."""
+        if self.state is SlotState.ACTIVE and not self.response_id:
+            self.state = SlotState.FREE
+
     def done(self, response_id: str) -> bool:
         """A response ended; return whether it was the one in the slot. One never announced counts too."""
         if self.state is SlotState.ACTIVE and self.response_id in ("", response_id):

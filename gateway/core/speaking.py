@@ -566,7 +566,8 @@ class Speaking:
         if waits or not state.model_up or state.phase not in (Phase.ACTIVE, Phase.ENDING):
             return []
         asked = state.slot.ask()
-        if asked:
+        if asked and not state.timers.is_set(Timer.SILENCE):
+            # Asked again after a refusal, the time does not begin anew.
             state.timers.set(Timer.SILENCE, now + state.plan.answer_s)
         wish = state.slot.asked
         if asked and wish is not None and wish.protected:

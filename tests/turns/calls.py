@@ -76,8 +76,9 @@ class Desk:
         await asyncio.sleep(max(0.0, seconds - self.now))
 
     async def heard(self, seconds: float) -> None:
-        """Wait until the caller has heard so much of the agent, in all."""
-        await until(lambda: len(self.report.media.played_bytes()) >= seconds * 8000, 120)
+        """Wait until the caller has heard so much of the agent, in all, or the call is over."""
+        media, calls = self.report.media, self.w.gateway.registry.calls
+        await until(lambda: len(media.played_bytes()) >= seconds * 8000 or not calls(), 300)
 
 
 Meanwhile: TypeAlias = Callable[[Desk], Coroutine[Any, Any, None]]
