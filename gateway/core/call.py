@@ -183,7 +183,9 @@ class Call:
                     self._sign(now)
                 return self._speaking.speech_stopped(event, now)
             case ev.VoiceStarted():
-                return self._speaking.voice_started(event, now)
+                # Who is muted, or keys in a secret, is not heard by our own ear either.
+                deaf = self._keypad.hidden or self._speaking.caller_muted
+                return [] if deaf else self._speaking.voice_started(event, now)
             case ev.VoiceStopped():
                 return self._speaking.voice_stopped(event, now)
 
@@ -326,11 +328,6 @@ class Call:
         lost = state.phase is Phase.RECOVERING
         return self._fail(self._recovery.reason if lost else EndReason.MODEL_UNREACHABLE, now)
 
-    def _model_after_transfer(self, now: float) -> list[Command]:
-        """The caller is back, or was never gone; the model may have been lost meanwhile."""
-        back = self.state.active and not self.state.model_up
-        return self._recover(EndReason.MODEL_LOST, now) if back else []
-
     def _recover(self, reason: EndReason, now: float) -> list[Command]:
         """Open a new session and tell it what was said; when that was tried too often, give up."""
         state = self.state
@@ -468,7 +465,7 @@ class Call:
             return [Record("tool_result_ignored", {"tool_call_id": tool_call_id})]
         if not state.model_up:
             return []
-        if not state.tool_calls.waiting_for(call.response_id):
+        if self._ending.own_end is None and not state.tool_calls.waiting_for(call.response_id):
             state.slot.want(outputs=state.tool_calls.unaccepted(call.response_id))
         return [SubmitToolOutput(tool_call_id, output)]
 
@@ -483,12 +480,15 @@ class Call:
         asked, why = step.failed
         tool_call_id = asked.tool_call_id
         told = self._answer(tool_call_id, failed_output(why)) if tool_call_id else self._tell(failed_text(asked, why))
-        return step.commands + told + self._model_after_transfer(now)
+        # The model may have been lost while the caller was away.
+        lost = self.state.active and not self.state.model_up
+        return step.commands + told + (self._recover(EndReason.MODEL_LOST, now) if lost else [])
 
     def _tell(self, text: str) -> list[Command]:
         """Tell the model of something that it did not ask for, as soon as there is one, and have it speak."""
         item = self.state.conversation.tell(text)
-        self.state.slot.want()
+        if self._ending.own_end is None:
+            self.state.slot.want()
         return [CreateItem(item)] if self.state.model_up else []
 
     def _entries(self) -> list[Command]:

@@ -118,7 +118,11 @@ class Doubt:
         self._since_s = None
         return Verdict.CONFIRM if interruption else Verdict.RESUME
 
+    def forget(self) -> None:
+        """There is nothing more to hold. The server may still hear the same speech: it says so only at its start."""
+        self._since_s = None
+
     def reset(self) -> None:
-        """There is nothing more to hold: the agent was silenced, or the model is gone."""
+        """The model is gone, and with it what it heard."""
         self._since_s = None
         self._server_hears = self._server_heard = False

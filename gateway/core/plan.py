@@ -149,6 +149,11 @@ class CallPlan:
     answer_s: float = 10.0
     """From the end of caller speech, or from our asking, to the model's first sign of an answer."""
 
+    def exactly(self, text: str) -> str:
+        """Return the instructions of a response that says `text` and nothing else."""
+        quoted = text.replace("\\", "\\\\").replace('"', '\\"')
+        return f'{self.instructions}\n\nSay exactly: "{quoted}"'
+
     @property
     def server_answers(self) -> bool:
         """Whether the server begins a response by itself at the end of a turn, and cancels it at speech."""

@@ -31,7 +31,7 @@ from gateway.core.state import CallState, Phase
 from gateway.core.turns import InputBuffer
 from gateway.core.words import echoes, has_words, only_backchannels
 
-__all__ = ["MOST_SAYS", "Speaking", "say_exactly"]
+__all__ = ["MOST_SAYS", "Speaking"]
 
 WISH_S = 1.5
 """After caller speech the server begins a response by itself; how long to leave it that chance."""
@@ -137,8 +137,7 @@ class Speaking:
             self._buffer.sent(frames)
             return frames
         for frame in early:
-            # Nothing was played yet, so it is no echo.
-            self._shield.voice()
+            self._shield.voice()  # nothing was played yet, so it is no echo
             self._shield.keep(frame.payload)
         return []
 
@@ -148,7 +147,11 @@ class Speaking:
 
     def _caller_speaks(self, item_id: str, now: float) -> list[Command]:
         state = self._state
-        state.timers.clear(Timer.SILENCE, Timer.WISH)
+        if state.phase is Phase.ENDING:
+            return []  # on its way when the server was asked not to listen any more: its end will never be told
+        # What is asked goes on where speech alone does not interrupt it, and so does the wait for it.
+        going_on = state.slot.state is not SlotState.FREE and (self._shield.up or self._doubt is not None)
+        state.timers.clear(Timer.WISH, *(() if going_on else (Timer.SILENCE,)))
         if not state.active:
             state.turn.started()
             return []
@@ -371,7 +374,7 @@ class Speaking:
 
     def greet(self, text: str, now: float) -> list[Command]:
         plan = self._state.plan
-        self._state.slot.want(say_exactly(plan.instructions, text), protected=not plan.greeting_interruptible)
+        self._state.slot.want(plan.exactly(text), protected=not plan.greeting_interruptible)
         return self._ask(now)
 
     def cut_off(self, response_id: str, now: float) -> list[Command]:
@@ -397,7 +400,9 @@ class Speaking:
         return True
 
     def stop_listening(self) -> list[Command]:
-        """The server is not to answer the caller any more, nor to be interrupted: the last words come from us."""
+        """The last words come from us: the server answers nobody, and nothing is said that still waited."""
+        self._says.clear()
+        self._state.slot.forget_wish()
         if not self._server_answers or not self._state.model_up:
             return []
         return [ConfigureTurns(TurnTaking(TurnMode.MANUAL), creates=False, interrupts=False)]
@@ -409,8 +414,11 @@ class Speaking:
         return self.fall_silent("muted", now, cancel=True) + self._hold(Hold.MUTED, now)
 
     def unmute(self, now: float) -> list[Command]:
+        """What was said meanwhile stays unsaid."""
         self.caller_muted = False
-        return self._let_go(now, Hold.MUTED)
+        unsaid = self.agent_muted and self._state.playout.unheard
+        dropped = self.fall_silent("muted", now, cancel=True) if unsaid else []
+        return dropped + self._let_go(now, Hold.MUTED)
 
     def force_reply(self, instructions: str | None) -> None:
         """Have the model speak as soon as it can."""
@@ -455,6 +463,8 @@ class Speaking:
         self._buffer.committed()
         self._contested = ""
         self._doubtful.clear()
+        if self._doubt is not None:
+            self._doubt.reset()
         if self._gate is not None:
             self._gate.open()
         return self._let_go(now, Hold.DOUBT, Hold.GATE)
@@ -513,14 +523,14 @@ class Speaking:
     def _let_go(self, now: float, *holds: Hold) -> list[Command]:
         self._holds.difference_update(holds)
         if Hold.DOUBT in holds and self._doubt is not None:
-            self._doubt.reset()
+            self._doubt.forget()
         return self._audible(self._state.playout.resume(now), now) if not self._holds else []
 
     def _drop_early(self, now: float) -> list[Command]:
         """The caller goes on: the answer behind the gate was not heard, and its function calls do not run."""
         assert self._gate is not None
         held = self._gate.open()
-        response_id = self._state.slot.response_id or self._gated()
+        response_id = self._state.slot.response_id or self._state.playout.waiting_response
         self._dropped = self._state.slot.response_id
         commands = self.fall_silent("dropped", now)
         calls = [call for kept in held for call in kept.calls]
@@ -530,12 +540,9 @@ class Speaking:
             commands.append(Record("early_dropped", {"response_id": response_id, "calls": len(calls)}))
         return commands + self._let_go(now, Hold.GATE)
 
-    def _gated(self) -> str:
-        return self._state.playout.waiting_response
-
     def _open_gate(self, gate: Gate, now: float) -> list[Command]:
         held_ms = round(gate.held_s(now) * 1000)
-        response_id = self._state.slot.response_id or self._gated()
+        response_id = self._state.slot.response_id or self._state.playout.waiting_response
         self.released += gate.open()
         note: list[Command] = []
         if response_id:
@@ -560,7 +567,7 @@ class Speaking:
         state = self._state
         if self._says and not state.slot.wanted and state.slot.state is SlotState.FREE:
             text, interruptible = self._says.popleft()
-            state.slot.want(say_exactly(state.plan.instructions, text), protected=not interruptible)
+            state.slot.want(state.plan.exactly(text), protected=not interruptible)
         doubted = self._doubt is not None and self._doubt.open
         waits = state.turn.speaking or state.timers.is_set(Timer.WISH) or doubted
         if waits or not state.model_up or state.phase not in (Phase.ACTIVE, Phase.ENDING):
@@ -591,9 +598,3 @@ class Speaking:
             return []
         ms = {"heard_ms": said.heard_ms, "received_ms": said.received_ms}
         return [Record("heard_text", {"item_id": item_id, "text": said.text, **ms, "estimate": 1})]
-
-
-def say_exactly(instructions: str, text: str) -> str:
-    """Return the instructions of a response that says `text` and nothing else."""
-    quoted = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'{instructions}\n\nSay exactly: "{quoted}"'

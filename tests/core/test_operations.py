@@ -6,7 +6,7 @@ from gateway.core import Call, CallPlan, Phase
 from gateway.core import commands as cmd
 from gateway.core import events as ev
 from gateway.core import operator as op
-from gateway.core.plan import Idle, TurnMode, TurnTaking
+from gateway.core.plan import Idle, ReversibleBargeIn, TurnMode, TurnTaking
 from tests.core.lists import active, answer, ask, done, only, played_ms, quiet, records, speaking, speech, until
 
 # --- operators ----------------------------------------------------------------------------------------
@@ -35,6 +35,44 @@ def test_a_muted_agent_is_not_heard_and_what_it_says_counts_as_not_said() -> Non
     assert cmd.DeleteItem("a2") in later
     ask(call, "c2", op.Unmute(), 5.0)
     assert played_ms(answer(call, "r3", "a3", 300, 6.0)) == 300
+
+
+@pytest.mark.parametrize("action", [op.Unmute(), op.EndCall()])
+def test_what_a_muted_agent_was_saying_is_not_heard_afterwards(action: op.Action) -> None:
+    call = active()
+    ask(call, "c1", op.MuteAgent(), 2.0)
+    call.receive(ev.ResponseCreated("r1", ""), 3.0)
+    call.receive(ev.AudioDelta("r1", "a1", speech(3000)), 3.0)
+    commands = ask(call, "c2", action, 4.0)
+    assert played_ms(commands + until(call, 6.0)) == 0
+    assert cmd.CancelResponse("r1") in commands
+
+
+def test_a_muted_caller_does_not_interrupt() -> None:
+    call = speaking(CallPlan(reversible=ReversibleBargeIn()))
+    ask(call, "c1", op.MuteCaller(), 2.5)
+    assert call.receive(ev.VoiceStarted(3.0), 3.0) == []
+
+
+def test_nothing_is_said_after_the_goodbye() -> None:
+    call = active()
+    call.receive(ev.ResponseCreated("r1", ""), 2.0)
+    call.receive(ev.AudioDelta("r1", "a1", speech(500)), 2.0)
+    ask(call, "c1", op.Say("One moment."), 2.1)
+    calls = ev.FunctionCall("f1", "lookup", "{}"), ev.FunctionCall("f2", "hang_up", "{}")
+    commands = call.receive(done("r1", *calls), 2.2)
+    commands += call.receive(ev.ToolResult("f1", True, "{}"), 2.3) + quiet(call, 4.0)
+    assert only(commands, cmd.CreateResponse) == []
+    assert len(only(commands, cmd.HangUp)) == 1
+
+
+def test_speech_on_its_way_when_the_goodbye_is_due_does_not_hold_it_up() -> None:
+    call = active()
+    call.receive(ev.ResponseCreated("r1", ""), 2.0)
+    call.receive(ev.AudioDelta("r1", "a1", speech(300)), 2.0)
+    ask(call, "c1", op.EndCall(), 2.1)
+    call.receive(ev.SpeechStarted("u1", 0), 2.15)
+    assert len(only(call.receive(done("r1"), 2.3), cmd.CreateResponse)) == 1
 
 
 def test_a_reply_is_forced_with_instructions_for_this_once() -> None:

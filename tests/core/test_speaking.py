@@ -290,6 +290,39 @@ def test_protected_words_that_the_server_cancels_all_the_same_are_said_again() -
     assert "Legal notice." in asked.instructions
 
 
+def test_a_voice_that_pauses_is_still_the_speech_that_the_server_hears() -> None:
+    call = speaking(REVERSIBLE, 10_000)
+    until(call, 3.0)
+    call.receive(ev.VoiceStarted(3.0), 3.0)
+    call.receive(ev.SpeechStarted("u1", 0), 3.1)
+    call.receive(ev.VoiceStopped(3.2), 3.3)
+    assert records(until(call, 3.55), "resumed")
+    call.receive(ev.VoiceStarted(3.55), 3.6)
+    assert records(until(call, 5.3), "barge_in")
+
+
+def test_noise_does_not_end_the_wait_for_an_answer() -> None:
+    call = active(REVERSIBLE)
+    ask(call, "c1", ForceReply(), 3.0)
+    call.receive(ev.SpeechStarted("u2", 0), 3.5)
+    call.receive(ev.SpeechStopped("u2", 0), 4.0)
+    call.receive(ev.CallerSaid("u2", ""), 4.5)
+    assert len(only(until(call, 14.0), cmd.OpenModel)) == 1
+
+
+def test_a_voice_does_not_end_the_wait_for_a_protected_greeting() -> None:
+    plan = CallPlan(
+        greeting="This call is recorded.",
+        greeting_interruptible=False,
+        turns=TurnTaking(TurnMode.MANUAL, own_ear=True),
+    )
+    call = Call(plan)
+    greeted(call)
+    call.receive(ev.VoiceStarted(2.0), 2.1)
+    call.receive(ev.VoiceStopped(2.5), 2.7)
+    assert len(only(until(call, 12.0), cmd.OpenModel)) == 1
+
+
 def greeted(call: Call) -> str:
     """Bring a call with a protected greeting up, at time 1, and return the greeting's wish."""
     call.receive(ev.CallOffered(), 0.0)
