@@ -341,7 +341,7 @@ class Call:
             return self._fail(reason, now)
         state.enter(Phase.RECOVERING)
         state.model_up = False
-        state.slot.reset()
+        state.slot.reset(keep_words=True)
         state.playout.detach()
         state.turn.reset()
         state.timers.clear(Timer.SILENCE, Timer.WISH, Timer.TURN, Timer.BUSY)
@@ -480,8 +480,7 @@ class Call:
         asked, why = step.failed
         tool_call_id = asked.tool_call_id
         told = self._answer(tool_call_id, failed_output(why)) if tool_call_id else self._tell(failed_text(asked, why))
-        # The model may have been lost while the caller was away.
-        lost = self.state.active and not self.state.model_up
+        lost = self.state.active and not self.state.model_up  # while the caller was away
         return step.commands + told + (self._recover(EndReason.MODEL_LOST, now) if lost else [])
 
     def _tell(self, text: str) -> list[Command]:

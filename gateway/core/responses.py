@@ -147,11 +147,13 @@ class ResponseSlot:
         if self._asked is not None:
             self._asked.dropped = True
 
-    def reset(self) -> None:
-        """The session is gone, and with it every response and wish."""
+    def reset(self, *, keep_words: bool = False) -> None:
+        """The session is gone, and with it every response and wish, or every one that was not for certain words."""
+        wishes = [wish for wish in (self._asked, self._wish) if wish is not None and not wish.dropped]
         self.state = SlotState.FREE
         self.response_id = ""
-        self._wish = self._asked = None
+        self._asked = None
+        self._wish = next((wish for wish in wishes if wish.instructions), None) if keep_words else None
 
     def _keep(self, wish: Wish) -> None:
         if wish.dropped:

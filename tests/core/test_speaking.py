@@ -290,6 +290,17 @@ def test_protected_words_that_the_server_cancels_all_the_same_are_said_again() -
     assert "Legal notice." in asked.instructions
 
 
+def test_a_protected_greeting_that_was_lost_with_the_model_is_said_by_the_next() -> None:
+    call = Call(PROTECTED)
+    greeted(call)
+    call.receive(ev.CallerAudio(speech(20)), 1.1)
+    call.receive(ev.ModelClosed("1006", "", False), 1.2)
+    ready = call.receive(ev.SessionReady("s2"), 1.5)
+    (asked,) = only(ready, cmd.CreateResponse)
+    assert "This call is recorded." in str(asked.instructions)
+    assert only(ready, cmd.AppendAudio) == [cmd.AppendAudio(speech(20))]
+
+
 def test_a_voice_that_pauses_is_still_the_speech_that_the_server_hears() -> None:
     call = speaking(REVERSIBLE, 10_000)
     until(call, 3.0)
