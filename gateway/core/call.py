@@ -321,8 +321,7 @@ class Call:
         if state.phase is Phase.TRANSFERRING:
             return []
         if was_up and not event.permanent:
-            silent = event.code == SILENT
-            return self._recover(EndReason.MODEL_SILENT if silent else EndReason.MODEL_LOST, now)
+            return self._recover(EndReason.MODEL_SILENT if event.code == SILENT else EndReason.MODEL_LOST, now)
         if event.permanent:
             return self._fail(EndReason.MODEL_REFUSED, now)
         lost = state.phase is Phase.RECOVERING
@@ -580,6 +579,7 @@ class Call:
             ending = self._ending.goodbye(EndReason.IDLE, now)
             return [Record("idle", {"prompt": 0}), *ending, *self._speaking.settle(now)]
         if due is IdleStep.PROMPT:
+            state.turn.reset()  # what goes on for so long is no speech, and nothing to wait for
             self._speaking.say(idle.prompt(), interruptible=True)
             return [Record("idle", {"prompt": idle.said}), *self._speaking.settle(now)]
         return []

@@ -217,6 +217,17 @@ def test_speech_that_never_ends_is_no_speech(transcribes: bool) -> None:
     assert records(until(call, 62.1), "idle")
 
 
+def test_music_that_the_server_takes_for_speech_is_prompted_and_said_goodbye_to() -> None:
+    call = idling()
+    call.receive(ev.SpeechStarted("u1", 0), 2.0)
+    for number, at in ((1, 63.0), (2, 76.0)):
+        (asked,) = only(until(call, at), cmd.CreateResponse)
+        answer(call, f"r{number}", f"a{number}", 500, at, asked.wish_id)
+        quiet(call, at + 1.0)
+    until(call, 120.0)
+    assert call.end_reason is cmd.EndReason.IDLE
+
+
 def test_the_clock_stands_while_the_agent_talks_or_a_function_runs() -> None:
     call = idling()
     answer(call, "r1", "a1", 9000, 1.0)
