@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -17,13 +17,14 @@ from gateway.simulator.engine import Engine
 from gateway.simulator.model import Scenario, ScriptedEngine, SessionRecord
 from gateway.simulator.turns.voice import ExactVoice
 from gateway.simulator.world import World, world
-from gateway.store.memory import MemoryStore
+from gateway.store.rows import CallEnd, CallRow
+from gateway.store.store import Store
 from tests.clock import run
 from tests.faults.calls import until
 from tests.operator.calls import KEY
 from tests.world import AGENTS, PUBLIC, Business
 
-__all__ = ["Called", "Desk", "agent", "call", "clip", "keys_in", "scenario", "unravel"]
+__all__ = ["Called", "Desk", "agent", "call", "clip", "keep", "keys_in", "scenario", "unravel"]
 
 HEADERS = {"authorization": f"Bearer {KEY}"}
 STEP_BYTES = 40
@@ -149,7 +150,6 @@ def call(
     surroundings: Surroundings | None = None,
     meanwhile: Meanwhile | None = None,
     settings: Mapping[str, object] | None = None,
-    store: MemoryStore | None = None,
 ) -> Called:
     """Run one call to its end. `exact` gives the model a voice of noise that can be told to the byte."""
     chosen = engine or (ExactVoice(says, "Goodbye to you.") if exact else ScriptedEngine(says))
@@ -178,6 +178,22 @@ def call(
             return Called(w, report, business)
 
     return run(main())
+
+
+def keep(called: Called, path: Path) -> None:
+    """Write a call into a database file."""
+    record = called.w.record
+
+    async def fill() -> None:
+        async with Store.open(f"sqlite:///{path}") as store:
+            facts = asdict(record)
+            store.call_offered(CallRow(**{field.name: facts[field.name] for field in fields(CallRow)}))
+            for entry in called.w.journal:
+                store.put(entry)
+            store.call_ended(CallEnd(**{field.name: facts[field.name] for field in fields(CallEnd)}))
+            await store.flush()
+
+    asyncio.run(fill())
 
 
 async def _desk(w: World) -> Desk:

@@ -57,15 +57,6 @@ SCRIPT = Script(
 CALLS = [{"name": "lookup_order", "arguments": {"order_id": "1"}}]
 
 
-def says(**server: object) -> object:
-    turns = [
-        {"heard": "Where is it?", "say": LONG},
-        {"heard": "No, listen.", "calls": CALLS, "result": LONG},
-        *[{"heard": "And?", "say": LONG}] * 12,
-    ]
-    return scenario(turns=turns, server=server)
-
-
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("code", HARMLESS)
 def test_an_error_out_of_nowhere_changes_nothing(tmp_path: Path, kind: str, code: str | None) -> None:
@@ -102,6 +93,8 @@ async def everything(desk: Desk) -> None:
 def test_a_refusal_of_anything_that_we_send_ends_no_call(
     tmp_path: Path, kind: str, code: str | None, event: str
 ) -> None:
+    if code == "conversation_already_has_active_response" and event != "response.create":
+        pytest.skip("only a response.create is refused so")
     _refused(tmp_path, kind, code, event)
 
 

@@ -1,6 +1,5 @@
 """A card number keyed in, in-band, and spoken over, is found nowhere but in the vault; where it is no secret it is."""
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,10 +10,8 @@ import pytest
 from gateway.simulator.carrier import Dtmf, HangUp, Pause, Say, Script, Wait
 from gateway.simulator.carrier.script import Key, Step
 from gateway.simulator.model import Scenario
-from gateway.store.rows import CallEnd, CallRow
-from gateway.store.store import Store
 from tests.faults.calls import SPEECH, until
-from tests.turns.calls import Called, Desk, Meanwhile, agent, call, clip, scenario
+from tests.turns.calls import Called, Desk, Meanwhile, agent, call, clip, keep, scenario
 from tests.turns.scan import channels, digits_in, leaks
 
 CARD = "4111111111111111"
@@ -139,7 +136,7 @@ def test_a_card_number_is_nowhere_but_in_the_vault(tmp_path: Path, caplog: pytes
 def test_the_scan_finds_a_number_that_is_no_secret(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     paid = taken(tmp_path, caplog, pays(secure=False), payer(), secure=False)
     assert {"sound at the model", "recording of the caller", "model", "journal, key by key"} <= paid.leaks.keys()
-    assert stored(tmp_path, paid) > 100
+    keep(paid.called, tmp_path / "calls.db")
     assert digits_in((tmp_path / "calls.db").read_bytes().decode("latin-1"), CARD)
 
 
@@ -201,34 +198,6 @@ def test_the_secret_of_an_operators_entry_is_nowhere_but_in_the_vault(
 
 def test_a_database_holds_nothing_of_a_secret(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     paid = taken(tmp_path, caplog, pays(secure=True), payer(late="1111"))
-    assert stored(tmp_path, paid) > 100
+    keep(paid.called, tmp_path / "calls.db")
     for file in tmp_path.glob("calls.db*"):
         assert not digits_in(file.read_bytes().decode("latin-1"), CARD)
-
-
-def stored(folder: Path, paid: Taken) -> int:
-    """Write the call into a database file; return how many rows its journal has there."""
-    record, journal = paid.called.w.record, paid.called.w.journal
-
-    async def fill() -> int:
-        async with Store.open(f"sqlite:///{folder / 'calls.db'}") as store:
-            store.call_offered(
-                CallRow(
-                    record.call_id,
-                    record.carrier,
-                    record.carrier_call_id,
-                    "inbound",
-                    record.agent,
-                    "",
-                    "",
-                    record.offered_at,
-                )
-            )
-            for entry in journal:
-                store.put(entry)
-            assert record.ended_at is not None and record.end_reason is not None
-            store.call_ended(CallEnd(record.call_id, record.ended_at, record.end_reason, 1, usage=record.usage))
-            await store.flush()
-            return len(await store.journal_of(record.call_id))
-
-    return asyncio.run(fill())
