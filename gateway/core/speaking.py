@@ -243,11 +243,12 @@ class Speaking:
         state.timers.clear(Timer.TURN)
         if self._doubt is not None:
             self._doubt.speech_stopped()
-        if self._shield.up:
+        if self._shield.up or state.phase in (Phase.CONNECTING, Phase.RECOVERING):
             self._buffer.turn_kept = True
             return []
         if self._contested or not state.active or not self._buffer.enough:
             self._contested = ""
+            state.turn.reset()
             return []
         self._buffer.committed()
         commands = self.fall_silent("barge_in", now) if state.talking else []
@@ -343,8 +344,7 @@ class Speaking:
             commands.append(Record(why, {"item_id": item.item_id, **cut}))
             commands += self._heard_text(item.item_id)
         if cancel:
-            # It is not to be said again when the server tells that it was cancelled.
-            self._shield.cut_off(response_id)
+            self._shield.cut_off(response_id)  # it is not to be said again when the server tells of it
         if cancel or not self._server_answers:
             commands += state.slot.cancel()
         return commands + self._let_go(now, Hold.DOUBT)

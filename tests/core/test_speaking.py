@@ -435,6 +435,26 @@ def test_our_own_ear_ends_a_manual_turn_after_the_silence_and_interrupts_at_a_vo
     assert len(only(ended, cmd.CreateResponse)) == 1
 
 
+def test_a_manual_turn_that_ends_without_a_model_is_committed_to_the_next() -> None:
+    call = active(CallPlan(turns=TurnTaking(TurnMode.MANUAL, own_ear=True, silence_ms=500)))
+    call.receive(ev.ModelClosed("1006", "", False), 2.0)
+    call.receive(ev.VoiceStarted(2.0), 2.1)
+    call.receive(ev.CallerAudio(speech(200)), 2.3)
+    call.receive(ev.VoiceStopped(2.5), 2.7)
+    until(call, 3.1)
+    ready = call.receive(ev.SessionReady("s2"), 3.5)
+    kinds = [type(one) for one in ready if isinstance(one, cmd.AppendAudio | cmd.CommitInput | cmd.CreateResponse)]
+    assert kinds == [cmd.AppendAudio, cmd.CommitInput, cmd.CreateResponse]
+
+
+def test_a_manual_turn_with_nothing_to_commit_does_not_hold_up_what_is_to_be_said() -> None:
+    call = active(CallPlan(turns=TurnTaking(TurnMode.MANUAL, own_ear=True, silence_ms=500)))
+    call.receive(ev.VoiceStarted(2.0), 2.1)
+    call.receive(ev.VoiceStopped(2.2), 2.3)
+    assert only(until(call, 3.0), cmd.CommitInput) == []
+    assert len(only(ask(call, "c1", ForceReply(), 4.0), cmd.CreateResponse)) == 1
+
+
 def test_turn_taking_changes_in_mid_call_and_a_new_session_is_told() -> None:
     call = active()
     spelling = TurnTaking(silence_ms=1800)
