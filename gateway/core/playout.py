@@ -31,6 +31,8 @@ MAX_TAIL_MS = 600_000.0
 """Unplayed audio that is kept: ten minutes, as much as Twilio itself queues; what comes beyond is not heard."""
 OWN = "own:"
 """Begins the item ids of audio that is not the model's."""
+OVERDUE_S = 5.0
+"""A last mark that is later than this is lost: what it marks counts as heard, else the call would wait for ever."""
 KEPT_ITEMS = 64
 """Items whose lengths are remembered; more than one caller can have waiting."""
 KEPT_CUTS = 64
@@ -104,8 +106,10 @@ class Playout:
 
     @property
     def deadline(self) -> float | None:
-        """When the next piece may leave; None while no piece waits, or none may leave."""
-        return self._next_s if self._tail and not self._held else None
+        """When the next piece may leave, or the mark of the last is overdue; None while nothing is due by time."""
+        if self._tail:
+            return None if self._held else self._next_s
+        return self.ends_s() + OVERDUE_S if self._sent else None
 
     @property
     def _next_s(self) -> float:
@@ -203,6 +207,9 @@ class Playout:
     def release(self, now: float) -> list[Command]:
         """Send what the lead allows now. Call at `deadline`."""
         commands: list[Command] = []
+        if self._sent and not self._tail and now >= self.ends_s() + OVERDUE_S:
+            commands += [self._settle(piece, piece.ms, self._shift_s) for piece in self._sent]
+            self._sent.clear()
         # Compared as `deadline` is computed: rearranged, rounding could leave a piece behind at its own deadline.
         while self._tail and not self._held and now >= self._next_s:
             piece = self._tail.popleft()

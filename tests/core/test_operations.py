@@ -228,6 +228,16 @@ def test_music_that_the_server_takes_for_speech_is_prompted_and_said_goodbye_to(
     assert call.end_reason is cmd.EndReason.IDLE
 
 
+def test_a_mark_that_is_lost_stops_neither_the_idle_clock_nor_deafens_the_model() -> None:
+    call = idling()
+    (asked,) = only(ask(call, "c1", op.Say("Recorded.", interruptible=False), 2.0), cmd.CreateResponse)
+    answer(call, "r1", "a1", 1000, 2.0, asked.wish_id)
+    until(call, 7.9)
+    assert call.receive(ev.CallerAudio(speech(20)), 7.9) == []
+    assert only(until(call, 8.1), cmd.AppendAudio) == [cmd.AppendAudio(speech(20))]
+    assert records(until(call, 18.1), "idle")
+
+
 def test_the_clock_stands_while_the_agent_talks_or_a_function_runs() -> None:
     call = idling()
     answer(call, "r1", "a1", 9000, 1.0)

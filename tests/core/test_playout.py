@@ -167,8 +167,8 @@ def test_marks_that_a_clear_echoes_prove_nothing() -> None:
 def test_a_long_answer_asks_for_a_mark_about_once_a_second_and_one_at_its_end() -> None:
     playout = Playout(lead_ms=400)
     commands = playout.receive("r", "i", speech(3500), now=0.0) + playout.finish("r", 0.0)
-    while playout.deadline is not None:
-        commands += playout.release(playout.deadline)
+    while playout.waiting():
+        commands += playout.release(playout.deadline or 0.0)
     assert 4 <= len(marks(commands)) <= 5
     assert isinstance(commands[-1], SendMark)
 
