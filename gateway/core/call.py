@@ -19,7 +19,8 @@ carrier goes on with its next instruction, an apology. TRANSFERRING: the carrier
 stream may end and come back. ENDING covers the goodbye and the wait for the stream to close.
 
 This file knows the phases and hands everything else to the part whose matter it is: `speaking.py` (turns of both
-sides), `keypad.py` (keys), `moving.py` (transfers), `idle.py`, `ending.py`, `operations.py` (what operators ask).
+sides), `keypad.py` (keys), `moving.py` (transfers), `presence.py`
+(callers who have gone silent), `ending.py`, `operations.py` (what operators ask).
 """
 
 from typing import assert_never
@@ -40,12 +41,12 @@ from gateway.core.commands import (
 from gateway.core.deadlines import Timer
 from gateway.core.digits import KEY_S, Entry
 from gateway.core.ending import Ending
-from gateway.core.idle import IdleClock, IdleStep
 from gateway.core.keypad import Keypad
 from gateway.core.moving import Moving, failed_output, failed_text
 from gateway.core.moving import Step as MovingStep
 from gateway.core.operations import Operations
 from gateway.core.plan import CallPlan
+from gateway.core.presence import Presence
 from gateway.core.recovery import Recovery, is_permanent
 from gateway.core.responses import SlotState
 from gateway.core.speaking import Speaking
@@ -76,7 +77,7 @@ class Call:
         self._keypad = Keypad(self.state, self._speaking)
         self._moving = Moving(self.state, self._speaking)
         self._ending = Ending(self.state, self._speaking)
-        self._idle = IdleClock(plan.idle) if plan.idle is not None else None
+        self._presence = Presence(self.state, self._speaking, self._keypad, self._ending)
         self._operations = Operations(self.state, self._speaking, self._keypad, self._moving)
         self._recovery = Recovery()
         self._audible = ""
@@ -115,7 +116,7 @@ class Call:
             self._speaking.deadline if state.active else None,
             self._keypad.deadline,
             self._keys_out_at,
-            self._idle.deadline if self._idle is not None and state.active else None,
+            self._presence.deadline,
         )
         return min((at for at in candidates if at is not None), default=None)
 
@@ -167,7 +168,7 @@ class Call:
             case ev.StreamStarted():
                 return self._stream_started(now)
             case ev.Dtmf():
-                self._sign(now)
+                self._presence.sign(now)
                 return self._keypad.press(event.digit, now)
             case ev.LegEnded():
                 return self._leg_ended(event, now)
@@ -180,20 +181,21 @@ class Call:
                 return self._speaking.speech_started(event, now)
             case ev.SpeechStopped():
                 if not self.plan.transcribes:
-                    self._sign(now)
+                    self._presence.sign(now)
                 return self._speaking.speech_stopped(event, now)
             case ev.VoiceStarted():
                 # Who is muted, or keys in a secret, is not heard by our own ear either.
                 deaf = self._keypad.hidden or self._speaking.caller_muted
                 return [] if deaf else self._speaking.voice_started(event, now)
             case ev.VoiceStopped():
+                self._presence.voice(event, now)
                 return self._speaking.voice_stopped(event, now)
 
     def _from_words(self, event: ev.CallerSaid | ev.AgentSaid | ev.InputCommitted, now: float) -> list[Command]:
         match event:
             case ev.CallerSaid():
                 if any(character.isalnum() for character in event.text):
-                    self._sign(now)
+                    self._presence.sign(now)
                 return self._speaking.caller_said(event, now)
             case ev.AgentSaid():
                 return self._speaking.agent_said(event)
@@ -378,7 +380,7 @@ class Call:
         else:
             state.timers.clear(Timer.SILENCE)
         self._audible = event.response_id
-        return self._speaking.audio_delta(event, now) + self._idle_now(now)
+        return self._speaking.audio_delta(event, now) + self._presence.settle(now)
 
     def _response_done(self, event: ev.ResponseDone, now: float) -> list[Command]:
         state = self.state
@@ -561,29 +563,6 @@ class Call:
             case Timer.WISH | Timer.HIDDEN | Timer.LATE_KEYS:
                 return []
 
-    def _sign(self, now: float) -> None:
-        """The caller is there."""
-        if self._idle is not None:
-            self._idle.sign(now)
-
-    def _idle_now(self, now: float) -> list[Command]:
-        """Let the idle clock run or stand, and do what is due by it."""
-        state, idle = self.state, self._idle
-        if idle is None or not state.active:
-            return []
-        talking = state.talking or state.timers.is_set(Timer.WISH)
-        busy = talking or state.tool_calls.running() or state.transfer.running or self._keypad.collecting
-        idle.run(now, idle=not busy, speech=state.turn.speaking)
-        due = idle.judge(now)
-        if due is IdleStep.GOODBYE:
-            ending = self._ending.goodbye(EndReason.IDLE, now)
-            return [Record("idle", {"prompt": 0}), *ending, *self._speaking.settle(now)]
-        if due is IdleStep.PROMPT:
-            state.turn.reset()  # what goes on for so long is no speech, and nothing to wait for
-            self._speaking.say(idle.prompt(), interruptible=True)
-            return [Record("idle", {"prompt": idle.said}), *self._speaking.settle(now)]
-        return []
-
     def _settle(self, now: float) -> list[Command]:
         """What may have become possible by any event: asking for a wish, moving a caller, hanging up."""
         if self._over or self._ending.hanging_up:
@@ -597,4 +576,4 @@ class Call:
             commands += self._function_calls(held.calls, held.response_id, now)
         if released:
             commands += self._entries() + self._send_keys(now) + self._speaking.settle(now)
-        return commands + self._idle_now(now) + self._ending.settle(now)
+        return commands + self._presence.settle(now) + self._ending.settle(now)

@@ -162,4 +162,5 @@ class CallPlan:
     @property
     def needs_ear(self) -> bool:
         """Whether the call cannot do without our own ear."""
-        return self.reversible is not None or self.early_reply is not None or self.turns.own_ear
+        unheard = self.idle is not None and self.turns.mode is TurnMode.MANUAL  # no server tells of speech
+        return self.reversible is not None or self.early_reply is not None or self.turns.own_ear or unheard

@@ -209,6 +209,15 @@ def test_noise_that_the_server_takes_for_speech_keeps_no_call_alive() -> None:
     assert call.end_reason is cmd.EndReason.IDLE
 
 
+def test_a_caller_who_speaks_in_a_manual_turn_is_not_prompted() -> None:
+    call = active(CallPlan(idle=Idle(6.0), turns=TurnTaking(TurnMode.MANUAL, key="#")))
+    call.receive(ev.VoiceStarted(2.0), 2.1)
+    assert records(until(call, 16.0), "idle") == []
+    call.receive(ev.VoiceStopped(16.0), 16.2)
+    assert records(until(call, 22.1), "idle") == []
+    assert records(until(call, 22.3), "idle")
+
+
 @pytest.mark.parametrize("transcribes", [True, False])
 def test_speech_that_never_ends_is_no_speech(transcribes: bool) -> None:
     call = idling(transcribes=transcribes)
