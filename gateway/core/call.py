@@ -80,6 +80,8 @@ class Call:
         self._presence = Presence(self.state, self._speaking, self._keypad, self._ending)
         self._operations = Operations(self.state, self._speaking, self._keypad, self._moving)
         self._recovery = Recovery()
+        self._pressing_s: float | None = None
+        """Until when keys sound that were sent; the line stays up for them."""
         self._audible = ""
         """The response whose audio came last."""
 
@@ -116,6 +118,7 @@ class Call:
             self._speaking.deadline if state.active else None,
             self._keypad.deadline,
             self._keys_out_at,
+            None if self._ending.hanging_up else self._pressing_s,
             self._presence.deadline,
         )
         return min((at for at in candidates if at is not None), default=None)
@@ -184,6 +187,7 @@ class Call:
                     self._presence.sign(now)
                 return self._speaking.speech_stopped(event, now)
             case ev.VoiceStarted():
+                self._presence.voice(event, now)
                 # Who is muted, or keys in a secret, is not heard by our own ear either.
                 deaf = self._keypad.hidden or self._speaking.caller_muted
                 return [] if deaf else self._speaking.voice_started(event, now)
@@ -512,6 +516,7 @@ class Call:
             return []
         digits, asked = self._operations.take_keys()
         self.state.playout.occupy(len(digits) * KEY_S, now)
+        self._pressing_s = now + len(digits) * KEY_S
         # Told only now: else the model would speak of keys that its own words hold back.
         answers = [command for tool_call_id in asked for command in self._answer(tool_call_id, OK_OUTPUT)]
         return [SendDigits(digits), *answers]
@@ -519,7 +524,8 @@ class Call:
     @property
     def _keys_out_at(self) -> float | None:
         """When keys that wait may be pressed: once what we sent before has sounded."""
-        wait = self._operations.keys_out and self.state.active and not self.state.playout.unheard
+        may = self.state.active or self._ending.saying_goodbye
+        wait = self._operations.keys_out and may and not self.state.playout.unheard
         return self.state.playout.free_s() if wait else None
 
     # --- time ---------------------------------------------------------------------------------
@@ -576,4 +582,8 @@ class Call:
             commands += self._function_calls(held.calls, held.response_id, now)
         if released:
             commands += self._entries() + self._send_keys(now) + self._speaking.settle(now)
-        return commands + self._presence.settle(now) + self._ending.settle(now)
+        commands += self._presence.settle(now)
+        if self._pressing_s is not None and now >= self._pressing_s:
+            self._pressing_s = None
+        keys = self._pressing_s is not None or self._keys_out_at is not None
+        return commands if keys else commands + self._ending.settle(now)

@@ -68,7 +68,7 @@ class Operations:
         self._outcomes[event.command_id] = outcome
         while len(self._outcomes) > KEPT_IDS:
             self._outcomes.popitem(last=False)
-        asked = {"command_id": event.command_id, "who": event.who, "action": type(event.action).__name__}
+        asked = {"command_id": event.command_id, "who": event.who, "action": op.NAMES[type(event.action)]}
         return [Record("operator", {**asked, "outcome": outcome}), *commands]
 
     def _do(self, event: OperatorAsked, now: float) -> tuple[str, list[Command]]:  # noqa: C901, PLR0911, PLR0912

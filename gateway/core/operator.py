@@ -1,10 +1,12 @@
 """What an operator may ask of a live call. Values only; `Call` takes them inside `OperatorAsked`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.core.plan import TurnTaking
 
 __all__ = [
+    "NAMES",
     "Action",
     "AskTransfer",
     "CancelReply",
@@ -132,3 +134,20 @@ Action = (
     | AskTransfer
     | EndCall
 )
+
+NAMES: Mapping[type, str] = {
+    MuteCaller: "mute_caller",
+    MuteAgent: "mute_agent",
+    Unmute: "unmute",
+    ForceReply: "force_reply",
+    CancelReply: "cancel_reply",
+    InsertMemory: "insert_memory",
+    Say: "say",
+    ChangeTurns: "turn_taking",
+    EndTurn: "end_turn",
+    PressKeys: "send_digits",
+    CollectDigits: "collect_digits",
+    AskTransfer: "transfer",
+    EndCall: "hang_up",
+}
+"""The names that operators know."""

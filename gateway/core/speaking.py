@@ -5,7 +5,7 @@ the gate of an early reply (`gate.py`), words that cannot be interrupted (`shiel
 is on while any of them wants it. Who ends a turn is the server where it answers by itself, else we.
 """
 
-from collections import OrderedDict, deque
+from collections import deque
 from dataclasses import replace
 from enum import Enum
 
@@ -24,6 +24,7 @@ from gateway.core.deadlines import Timer
 from gateway.core.doubt import Doubt, Verdict
 from gateway.core.early import EarlyAudio
 from gateway.core.gate import Gate, HeldCalls
+from gateway.core.hearsay import Heard, Hearsay
 from gateway.core.plan import TurnMode, TurnTaking
 from gateway.core.responses import SlotState
 from gateway.core.shield import Shield
@@ -39,8 +40,8 @@ WORDS_S = 2.0
 """Longest wait for the words of a turn in which our own ear heard no voice."""
 MOST_SAYS = 8
 """Sentences that operators may have waiting."""
-KEPT_DOUBTFUL = 32
-"""Turns of the caller that were not taken for one and may still be judged by their words."""
+END_S = 1.0
+"""What is said over the last second of the agent's words may answer them."""
 ECHOING = 4
 """Items of the agent whose echo may be understood as words."""
 OWN_EAR = "own ear"
@@ -53,17 +54,6 @@ class Hold(Enum):
     DOUBT = "doubt"
     GATE = "gate"
     MUTED = "muted"
-
-
-class Heard(Enum):
-    """What the server took for speech, and we did not take for a turn."""
-
-    SPEECH = "speech"
-    """A voice while the agent spoke."""
-    ECHO = "echo"
-    """While the agent spoke; our own ear heard no voice."""
-    TURN = "turn"
-    """While nobody spoke; our own ear heard no voice."""
 
 
 class Speaking:
@@ -84,8 +74,9 @@ class Speaking:
         self._buffer = InputBuffer()
         self._contested = ""
         """Speech of the server's hearing that began while the agent spoke and is not found to be an interruption."""
-        self._doubtful: OrderedDict[str, Heard] = OrderedDict()
-        """Speech that was not taken for a turn; its words will tell."""
+        self._over_the_end = False
+        """Whether that speech began just before the agent had finished."""
+        self._doubtful = Hearsay()
         self._held_s = 0.0
         self._dropped = ""
         """The early answer that was dropped last: it may have been complete before our cancellation came."""
@@ -164,6 +155,7 @@ class Speaking:
                 self._doubt.turn_began()
             return self.fall_silent("barge_in", now) if not self._shield.up else []
         self._contested = item_id
+        self._over_the_end = state.slot.state is SlotState.FREE and state.playout.left_s(now) < END_S
         self._doubt.speech_started()
         if self._doubt.voice:
             return self._carry_out(self._doubt.voice_started(now, now, audible=True), now)
@@ -176,26 +168,20 @@ class Speaking:
         if self._contested:
             # It was an echo, or a word of listening, as far as we know: its words will tell.
             self._contested = ""
-            self._doubt_item(event.item_id, Heard.SPEECH if self._doubt is None or self._doubt.voiced else Heard.ECHO)
+            voice = Heard.LAST if self._over_the_end else Heard.SPEECH
+            self._doubtful.note(event.item_id, voice if self._doubt is None or self._doubt.voiced else Heard.ECHO)
             return []
         state.turn.stopped(now - self._effective.known_silence_ms / 1000)
         if self._doubt is not None and not self._doubt.voiced and state.plan.transcribes and state.active:
             # Nobody else spoke, but our ear heard no voice: the end of our own echo, or a very quiet caller.
-            self._doubt_item(event.item_id, Heard.TURN)
+            self._doubtful.note(event.item_id, Heard.TURN)
             state.timers.set(Timer.WORDS, now + WORDS_S)
             return []
         return self._turn_over(event.item_id, now)
 
-    def _doubt_item(self, item_id: str, heard: Heard) -> None:
-        self._doubtful[item_id] = heard
-        while len(self._doubtful) > KEPT_DOUBTFUL:
-            self._doubtful.popitem(last=False)
-
     def words_overdue(self, now: float) -> list[Command]:
         """A turn without a voice has got no words either: somebody may be waiting, so it is answered."""
-        turns = [item_id for item_id, heard in self._doubtful.items() if heard is Heard.TURN]
-        for item_id in turns:
-            del self._doubtful[item_id]
+        turns = self._doubtful.take_turns()
         return self._turn_over(turns[-1], now) if turns else []
 
     def _turn_over(self, item_id: str, now: float) -> list[Command]:
@@ -266,7 +252,7 @@ class Speaking:
         state.conversation.say(event.item_id, "user", event.text)
         if self._gate is not None:
             self._gate.words(event.item_id, event.text)
-        heard = self._doubtful.pop(event.item_id, None)
+        heard = self._doubtful.take(event.item_id)
         if heard is None:
             return []
         reversible, doubt = state.plan.reversible, self._doubt
@@ -275,9 +261,9 @@ class Speaking:
         why = ""
         if not has_words(event.text):
             why = "no_words"
-        elif heard is not Heard.TURN and only_backchannels(event.text, reversible.backchannels):
+        elif heard in (Heard.SPEECH, Heard.ECHO) and only_backchannels(event.text, reversible.backchannels):
             why = "backchannel"
-        elif heard is not Heard.SPEECH and echoes(event.text, state.conversation.agent_said(ECHOING)):
+        elif heard in (Heard.ECHO, Heard.TURN) and echoes(event.text, state.conversation.agent_said(ECHOING)):
             why = "echo"
         if not why:
             doubt.decide(interruption=True)

@@ -227,3 +227,13 @@ def test_the_model_is_told_of_keys_once_they_are_pressed() -> None:
     keys = ev.FunctionCall("c1", "send_digits", '{"digits": "12#"}')
     assert outputs(call.receive(done("r2", keys), 2.1)) == []
     assert outputs(quiet(call, 3.0) + until(call, 3.01)) == [{"ok": True}]
+
+
+def test_keys_are_pressed_before_the_line_goes_down() -> None:
+    call = active(PLAN)
+    call.receive(ev.ResponseCreated("r1", ""), 2.0)
+    keys = ev.FunctionCall("c1", "send_digits", '{"digits": "12#"}')
+    commands = call.receive(done("r1", keys, ev.FunctionCall("c2", "hang_up", "{}")), 2.0)
+    assert only(commands, cmd.SendDigits) == [cmd.SendDigits("12#")]
+    assert only(until(call, 2.59), cmd.HangUp) == []
+    assert len(only(until(call, 20.0), cmd.HangUp)) == 1

@@ -18,7 +18,7 @@ def test_a_command_is_done_once_and_written_down_with_who_asked() -> None:
     assert records(first, "operator")[0].data == {
         "command_id": "c1",
         "who": "ops",
-        "action": "MuteCaller",
+        "action": "mute_caller",
         "outcome": "done",
     }
     assert ask(call, "c1", op.Unmute(), 2.1) == []

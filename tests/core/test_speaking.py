@@ -133,6 +133,17 @@ def test_an_early_answer_waits_for_the_words_and_longer_after_those_that_go_on(
     assert played_ms(until(call, heard_at + 0.02)) > 0
 
 
+def test_a_yes_over_the_end_of_a_question_is_an_answer() -> None:
+    call = speaking(REVERSIBLE, 2000)
+    until(call, 3.7)
+    call.receive(ev.VoiceStarted(3.7), 3.75)
+    call.receive(ev.SpeechStarted("u1", 0), 3.8)
+    call.receive(ev.VoiceStopped(4.0), 4.16)
+    quiet(call, 4.5)
+    call.receive(ev.SpeechStopped("u1", 0), 4.5)
+    assert len(only(call.receive(ev.CallerSaid("u1", "Yes."), 4.8), cmd.CreateResponse)) == 1
+
+
 def test_an_answer_that_is_still_generated_is_cancelled_by_us() -> None:
     call = active(REVERSIBLE)
     call.receive(ev.ResponseCreated("r1", ""), 2.0)
@@ -396,7 +407,7 @@ def test_several_sentences_of_an_operator_are_said_one_after_the_other() -> None
     call = active()
     first = ask(call, "c1", Say("One."), 2.0)
     assert ask(call, "c2", Say('Two "and" three.'), 2.0) == [
-        cmd.Record("operator", {"command_id": "c2", "who": "ops", "action": "Say", "outcome": "done"})
+        cmd.Record("operator", {"command_id": "c2", "who": "ops", "action": "say", "outcome": "done"})
     ]
     (asked,) = only(first, cmd.CreateResponse)
     second = answer(call, "r1", "a1", 100, 2.2, asked.wish_id)

@@ -285,8 +285,8 @@ def test_the_journal_says_who_asked_for_what_and_when_once(tmp_path: Path, again
     w = during_a_call(tmp_path, work)
     noted = [entry for entry in w.journal if entry.kind == "operator"]
     assert [(entry.data["command_id"], entry.data["who"], entry.data["action"]) for entry in noted] == [
-        ("for-mute_caller", "night-shift", "MuteCaller"),
-        ("for-end_turn", "night-shift", "EndTurn"),
+        ("for-mute_caller", "night-shift", "mute_caller"),
+        ("for-end_turn", "night-shift", "end_turn"),
     ]
     assert [str(entry.data["outcome"]).partition(":")[0] for entry in noted] == ["done", "refused"]
     assert 4.9 < noted[1].at_s - noted[0].at_s < 5.1

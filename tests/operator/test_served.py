@@ -39,7 +39,7 @@ def test_a_cancelled_reply_is_cleared_and_nothing_of_it_is_heard_after_that(tmp_
             assert sum(len(piece.audio) for piece in media.heard) - heard < 8000 * 5
             async with httpx2.AsyncClient(base_url=live.served.origin, trust_env=False) as stranger:
                 assert (await stranger.get("/v1/calls/live")).status_code == 401
-            asked = ["Say", "CancelReply", "EndCall"]
+            asked = ["say", "cancel_reply", "hang_up"]
             assert await noted(live) == [("night-shift", action) for action in asked]
             log = live.served.log()
             assert KEY not in log and "long story" not in log and "Traceback" not in log
@@ -55,7 +55,7 @@ def test_a_muted_caller_becomes_silence_at_the_model(tmp_path: Path) -> None:
             sounding, ms = sound.sounding_ms, sound.ms
             await live.until(lambda: sound.ms > ms + 500)
             assert sound.sounding_ms == sounding
-            assert await noted(live) == [("night-shift", "Unmute"), ("night-shift", "MuteCaller")]
+            assert await noted(live) == [("night-shift", "unmute"), ("night-shift", "mute_caller")]
 
     asyncio.run(main())
 

@@ -58,9 +58,9 @@ def test_a_call_tells_its_dropped_answers_false_barge_ins_and_operators(
         "pauses: the caller makes a sound",
         "goes on: it was only a short sound",
         "interrupts the agent",
-        "night-shift asks for MuteCaller: done",
-        "night-shift asks for Unmute: done",
-        "night-shift asks for AskTransfer: refused:",
+        "night-shift asks for mute_caller: done",
+        "night-shift asks for unmute: done",
+        "night-shift asks for transfer: refused:",
         "the agent does not hear the caller",
     ):
         assert shown.count(line) >= 1, line
@@ -69,4 +69,4 @@ def test_a_call_tells_its_dropped_answers_false_barge_ins_and_operators(
     assert (
         facts["latency"]["barge_ins"] == facts["latency"]["false_barge_ins"] == facts["usage"]["dropped_answers"] == 1
     )
-    assert [line["what"] for line in facts["timeline"]].count("night-shift asks for MuteCaller: done") == 1
+    assert [line["what"] for line in facts["timeline"]].count("night-shift asks for mute_caller: done") == 1
