@@ -3,10 +3,13 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from itertools import product
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import httpx2
+import pytest
+from _pytest.mark.structures import ParameterSet
 
 from gateway.apikeys import named_hash
 from gateway.hearing import ToneDetector
@@ -24,7 +27,7 @@ from tests.faults.calls import until
 from tests.operator.calls import KEY
 from tests.world import AGENTS, PUBLIC, Business
 
-__all__ = ["Called", "Desk", "agent", "call", "clip", "keep", "keys_in", "scenario", "unravel"]
+__all__ = ["Called", "Desk", "agent", "call", "clip", "crossed", "keep", "keys_in", "scenario", "unravel"]
 
 HEADERS = {"authorization": f"Bearer {KEY}"}
 STEP_BYTES = 40
@@ -40,6 +43,20 @@ def agent(*lines: str) -> str:
 def clip(name: str) -> bytes:
     """Return a recorded caller, mu-law."""
     return UTTERANCES[name]
+
+
+def crossed(*axes: Sequence[object]) -> list[ParameterSet]:
+    """Return every combination; those beside one diagonal, which has every value once, are for the slow part."""
+    longest = max(len(axis) for axis in axes)
+    quick = {tuple(number % len(axis) for axis in axes) for number in range(longest)}
+    return [
+        pytest.param(
+            *(axis[at] for axis, at in zip(axes, place, strict=True)),
+            marks=() if place in quick else pytest.mark.e2e,
+            id="-".join(map(str, place)),
+        )
+        for place in product(*(range(len(axis)) for axis in axes))
+    ]
 
 
 def scenario(**parts: object) -> Scenario:

@@ -21,7 +21,7 @@ from gateway.simulator.carrier.loudness import level_dbfs
 from gateway.simulator.engine import Answer, Context, Speech, Vad
 from gateway.simulator.model import EnergyVad, Scenario
 from gateway.simulator.model.scripted import babble
-from tests.turns.calls import Called, agent, call, clip, scenario, unravel
+from tests.turns.calls import Called, agent, call, clip, crossed, scenario, unravel
 
 REVERSIBLE = agent("barge_in: reversible")
 PLAIN = agent()
@@ -59,8 +59,10 @@ def cuts_are_true(called: Called, within_ms: int = 20) -> None:
 # --- what is no interruption --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("audio_factor", [1.2, 8.0])
-@pytest.mark.parametrize("name", ["back-01-am_michael", "back-02-bm_george", "back-04-af_bella"])
+@pytest.mark.parametrize(
+    ("name", "audio_factor"),
+    crossed(["back-01-am_michael", "back-02-bm_george", "back-04-af_bella"], [1.2, 8.0]),
+)
 def test_a_word_of_listening_pauses_the_agent_and_nothing_is_lost(
     tmp_path: Path, name: str, audio_factor: float
 ) -> None:
@@ -119,9 +121,10 @@ def test_the_echo_of_the_agent_does_not_even_pause_it(tmp_path: Path, name: str)
 # --- what is one --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("agents", [PLAIN, REVERSIBLE], ids=["plain", "reversible"])
-@pytest.mark.parametrize("two_items", [False, True], ids=["one item", "two items"])
-@pytest.mark.parametrize("audio_factor", [1.2, 8.0], ids=["generating", "done"])
+@pytest.mark.parametrize(
+    ("agents", "two_items", "audio_factor"),
+    crossed([PLAIN, REVERSIBLE] * 2, [False, False, True, True], [1.2, 8.0, 8.0, 1.2]),
+)
 def test_an_interruption_cuts_the_answer_where_it_was_heard_and_is_answered_once(
     tmp_path: Path, agents: str, two_items: bool, audio_factor: float
 ) -> None:

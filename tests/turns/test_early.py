@@ -8,7 +8,7 @@ import pytest
 from gateway.simulator.carrier import Dtmf, HangUp, Pause, Say, Script, Wait
 from gateway.simulator.model import ModelOptions, Scenario
 from tests.faults.calls import until
-from tests.turns.calls import Called, Desk, agent, call, clip, scenario, unravel
+from tests.turns.calls import Called, Desk, agent, call, clip, crossed, scenario, unravel
 
 AGENT = agent("early_reply: {server_silence_ms: 200, confirm_ms: 500}")
 BOTH = agent("early_reply: {server_silence_ms: 200, confirm_ms: 500}", "barge_in: reversible")
@@ -38,10 +38,10 @@ def dropped(called: Called) -> dict[str, object]:
     return {name: value for name, value in usage.items() if name.startswith("dropped_")}
 
 
-@pytest.mark.parametrize("agents", [AGENT, BOTH], ids=["early", "early and reversible"])
-@pytest.mark.parametrize("calls", [False, True], ids=["words", "a function too"])
-@pytest.mark.parametrize("ttfb_ms", [0, 400, 1500])
-@pytest.mark.parametrize("audio_factor", [1.5, 8.0])
+@pytest.mark.parametrize(
+    ("agents", "calls", "ttfb_ms", "audio_factor"),
+    crossed([AGENT, BOTH], [True, True, False, True, False, True], [0, 400, 1500], [1.5, 8.0, 8.0, 1.5]),
+)
 def test_of_an_answer_to_half_a_sentence_nothing_is_heard_and_no_tool_runs(
     tmp_path: Path, agents: str, calls: bool, ttfb_ms: float, audio_factor: float
 ) -> None:

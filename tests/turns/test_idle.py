@@ -10,7 +10,7 @@ from gateway.simulator.clips.labelled import load_noise
 from gateway.simulator.engine import Answer, Context, Vad
 from gateway.simulator.model import Scenario
 from gateway.simulator.turns.voice import ExactVoice
-from tests.turns.calls import Called, agent, call, clip, scenario, unravel
+from tests.turns.calls import Called, agent, call, clip, crossed, scenario, unravel
 
 PROMPTS = ("Are you still there?", "Hello, can you hear me?")
 AFTER_S = 8
@@ -60,13 +60,14 @@ def test_a_silent_caller_hears_two_prompts_and_a_goodbye(tmp_path: Path, more: t
         assert AFTER_S - 0.1 <= after.start_s - before.end_s <= AFTER_S + 1.0
 
 
-@pytest.mark.parametrize("more", KINDS, ids=["plain", "reversible", "early"])
 @pytest.mark.parametrize(
-    ("noise", "dbfs"), [("pink", -60.0), ("pink", -45.0), ("hold-music", -30.0), ("babble", -35.0), ("street", -30.0)]
+    ("place", "more"),
+    crossed([("pink", -60.0), ("pink", -45.0), ("hold-music", -30.0), ("babble", -35.0), ("street", -30.0)], KINDS),
 )
 def test_noise_and_hold_music_keep_no_call_alive(
-    tmp_path: Path, noise: str, dbfs: float, more: tuple[str, ...]
+    tmp_path: Path, place: tuple[str, float], more: tuple[str, ...]
 ) -> None:
+    noise, dbfs = place
     around = Surroundings(noise=load_noise(noise), noise_dbfs=dbfs)
     engine = Deaf(scenario(default="Pardon?"))
     called = call(tmp_path, scenario(), SILENT, agents=agent(IDLE, *more), engine=engine, surroundings=around)

@@ -18,6 +18,7 @@ LONG = "This is a long answer about an order that was sent on Monday, and which 
 COLLECTS = agent("collect_digits: true")
 KINDS = [(), ("barge_in: reversible",), ("early_reply: {server_silence_ms: 300, confirm_ms: 500}",)]
 NAMES = ["plain", "reversible", "early"]
+LATER = [pytest.param(KINDS[0], id="plain"), *(pytest.param(more, marks=pytest.mark.e2e) for more in KINDS[1:])]
 
 
 def collects(arguments: Mapping[str, object], prompt: str = PROMPT) -> Scenario:
@@ -73,7 +74,7 @@ def test_a_key_interrupts_what_is_said(tmp_path: Path, more: tuple[str, ...]) ->
 # --- a collector ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("more", KINDS, ids=NAMES)
+@pytest.mark.parametrize("more", LATER)
 @pytest.mark.parametrize(
     ("arguments", "steps", "output"),
     [

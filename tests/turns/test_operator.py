@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gateway.simulator.carrier import HangUp, Pause, Say, Script, Wait
-from tests.turns.calls import Desk, agent, call, clip, scenario
+from tests.turns.calls import Desk, agent, call, clip, crossed, scenario
 
 ASK = clip("order-05-af_bella")
 LONG = "This is a long answer about an order that was sent on Monday, and which nobody has seen since."
@@ -18,9 +18,9 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("action", ["cancel_reply", "mute_agent"])
-@pytest.mark.parametrize("audio_factor", [1.2, 8.0], ids=["generating", "done"])
+@pytest.mark.parametrize(
+    ("kind", "action", "audio_factor"), crossed(list(KINDS), ["cancel_reply", "mute_agent"], [1.2, 8.0, 8.0, 1.2])
+)
 def test_an_answer_that_an_operator_ends_is_not_waited_for(
     tmp_path: Path, kind: str, action: str, audio_factor: float
 ) -> None:

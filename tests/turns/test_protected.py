@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gateway.simulator.carrier import BargeIn, Dtmf, HangUp, LineModel, Pause, Say, Script, Surroundings, Wait
-from tests.turns.calls import Desk, agent, call, clip, scenario, unravel
+from tests.turns.calls import Desk, agent, call, clip, crossed, scenario, unravel
 
 NOTICE = "Hello, this is Acme. This call is recorded, and you may say so if you do not want that."
 GREETED = (f'greeting: "{NOTICE}"', "greeting_interruptible: false")
@@ -25,8 +25,7 @@ def agents(kind: str) -> str:
     return text.replace("    greeting: Hello, this is Acme. How can I help?\n", "".join(f"    {x}\n" for x in GREETED))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("after_ms", [200, 2500, 5200], ids=["at once", "in the middle", "over its end"])
+@pytest.mark.parametrize(("kind", "after_ms"), crossed(list(KINDS), [200, 2500, 5200]))
 def test_a_greeting_is_heard_whole_and_the_words_into_it_are_answered_once(
     tmp_path: Path, kind: str, after_ms: int
 ) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.simulator.carrier import Backchannel, BargeIn, Dtmf, HangUp, Pause, Say, Script, Wait
 from gateway.simulator.model.ordered import DOCUMENTED
-from tests.turns.calls import Desk, agent, call, clip, scenario
+from tests.turns.calls import Desk, agent, call, clip, crossed, scenario
 
 FATAL = {
     "session_expired",
@@ -57,8 +57,7 @@ SCRIPT = Script(
 CALLS = [{"name": "lookup_order", "arguments": {"order_id": "1"}}]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("code", HARMLESS)
+@pytest.mark.parametrize(("code", "kind"), crossed(HARMLESS, list(KINDS)))
 def test_an_error_out_of_nowhere_changes_nothing(tmp_path: Path, kind: str, code: str | None) -> None:
     fault = {"kind": "error", "code": code}
     turns = [
@@ -98,16 +97,15 @@ def test_a_refusal_of_anything_that_we_send_ends_no_call(
     _refused(tmp_path, kind, code, event)
 
 
-@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
-    ("event", "code"),
+    ("event", "code", "kind"),
     [
-        ("conversation.item.create", "item_create_duplicate_item_id"),
-        ("conversation.item.delete", "item_delete_invalid_item_id"),
-        ("conversation.item.truncate", "invalid_value"),
-        ("response.create", "conversation_already_has_active_response"),
-        ("response.create", "bad_response_create"),
-        ("response.cancel", "response_cancel_not_active"),
+        ("conversation.item.create", "item_create_duplicate_item_id", "plain"),
+        ("conversation.item.delete", "item_delete_invalid_item_id", "reversible"),
+        ("conversation.item.truncate", "invalid_value", "early"),
+        ("response.create", "conversation_already_has_active_response", "early"),
+        ("response.create", "bad_response_create", "reversible"),
+        ("response.cancel", "response_cancel_not_active", "plain"),
     ],
 )
 def test_the_likely_refusals_end_no_call(tmp_path: Path, kind: str, code: str, event: str) -> None:

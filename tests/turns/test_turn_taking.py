@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gateway.simulator.carrier import BargeIn, Dtmf, HangUp, Pause, Say, Script, Wait
-from tests.turns.calls import Called, Desk, agent, call, clip, scenario, unravel
+from tests.turns.calls import Called, Desk, agent, call, clip, crossed, scenario, unravel
 
 ASK = clip("order-05-af_bella")
 SPELLED = clip("order-04-am_michael")
@@ -106,8 +106,7 @@ def test_manual_while_the_caller_speaks_takes_the_whole_turn(tmp_path: Path, mor
     assert len(called.kinds("CommitInput")) == 1
 
 
-@pytest.mark.parametrize("more", [(), (REVERSIBLE,)], ids=["plain", "reversible"])
-@pytest.mark.parametrize("at_s", [5.5, 6.5, 8.0, 9.3])
+@pytest.mark.parametrize(("more", "at_s"), crossed([(), (REVERSIBLE,)], [5.5, 6.5, 8.0, 9.3]))
 def test_back_to_the_server_at_any_time_loses_no_later_turn(tmp_path: Path, more: tuple[str, ...], at_s: float) -> None:
     async def change(desk: Desk) -> None:
         await desk.at(at_s)
@@ -122,8 +121,10 @@ def test_back_to_the_server_at_any_time_loses_no_later_turn(tmp_path: Path, more
     assert called.kinds("recover") == []
 
 
-@pytest.mark.parametrize("more", [(), (REVERSIBLE,)], ids=["plain", "reversible"])
-@pytest.mark.parametrize("wanted", ["patient", "manual", "spelling", {"type": "semantic_vad", "eagerness": "high"}])
+@pytest.mark.parametrize(
+    ("more", "wanted"),
+    crossed([(), (REVERSIBLE,)], ["patient", "manual", "spelling", {"type": "semantic_vad", "eagerness": "high"}]),
+)
 def test_a_change_while_the_agent_speaks_disturbs_nobody(
     tmp_path: Path, more: tuple[str, ...], wanted: str | dict[str, str]
 ) -> None:
