@@ -1,18 +1,20 @@
 """The transcript of a call against what was really said and heard, in order of time.
 
 The order is the caller's: by the first sound of each utterance. The gateway sits in the middle of the line, so sounds
-that meet on the way have another order there; what begins within a frame and the line's delays of each other may stand
-in either.
+that meet on the way have another order there, and it knows the beginning of a voice by detection: what begins within
+the 60 ms of voice that a detection takes, and the line's delays, of each other may stand in either.
 """
 
 from dataclasses import dataclass
 
 from gateway.simulator.turns.alignment import align
-from gateway.simulator.turns.cuts import FRAME_MS, onset_s
+from gateway.simulator.turns.cuts import onset_s
 from gateway.simulator.turns.interrupted import Run
 
 __all__ = ["Order", "judge_order"]
 
+DETECTION_MS = 60.0
+"""Voice that the server's detection needs; it tells the beginning no more exactly."""
 SHORT_MS = 500.0
 """An item of which less was heard may be missing in the transcript: not one word of it may have been heard."""
 
@@ -41,7 +43,7 @@ def judge_order(run: Run) -> Order:
     missing = began.keys() - set(told) - short
     if missing or len(told) != len(set(told)):
         return Order(False, unheard, f"missing {sorted(missing)}" if missing else "told twice")
-    tie_s = (FRAME_MS + 2 * run.cell.line_ms) / 1000
+    tie_s = (DETECTION_MS + 2 * run.cell.line_ms) / 1000
     for at, name in enumerate(told):
         late = [other for other in told[at + 1 :] if began[other] < began[name] - tie_s]
         if late:
