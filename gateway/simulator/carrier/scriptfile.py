@@ -5,14 +5,14 @@
       - wait: agent_done            # or agent_speaking, or a number of seconds
         quiet_ms: 600               # silence that counts as done
         within_s: 20                # give up after
-      - say: orders-01-af_heart     # a .ulaw clip, or tone:HZ:MS
-      - say: card-01-bf_emma        # and keys in mid-sentence
+      - say: order-01-am_michael    # a .ulaw clip, or tone:HZ:MS
+      - say: order-08-bm_george        # and keys in mid-sentence
         keys: [{at_ms: 800, digit: "4"}, {at_ms: 1300, digit: "2"}]
         in_band: true               # the tones are heard in the audio as well
       - pause_ms: 400
-      - barge_in: {after_ms: 1200, say: barge-01-am_michael}
-      - barge_in: {after_ms: [300, 2500], say: barge-02-bf_emma}   # drawn from the seed
-      - backchannel: {after_ms: 900, say: mmhm-01-af_bella}        # beside the steps that follow
+      - barge_in: {after_ms: 1200, say: barge-03-am_michael}
+      - barge_in: {after_ms: [300, 2500], say: barge-02-am_michael}   # drawn from the seed
+      - backchannel: {after_ms: 900, say: turns/back-01-am_michael}   # beside the steps that follow
       - dtmf: "12#"
         in_band: true
       - silence: 2.5                # seconds without a sound
