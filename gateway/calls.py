@@ -29,6 +29,7 @@ from gateway.session import CallSession, Model, Ports
 from gateway.store.rows import CallRow
 from gateway.tools.catalogue import Catalogue, parse_arguments
 from gateway.tools.webhook import CallFacts, ToolRequest, WebhookInvoker
+from gateway.vault import asked_by
 
 __all__ = ["CallMaker", "NewCallLog", "plan_of"]
 
@@ -69,8 +70,9 @@ class CallMaker:
     rng: random.Random = field(default_factory=random.Random)
     control: Control | None = None
     """What the carrier does with a call beside its stream. Set once, before calls are made."""
-    keep_secret: Callable[[str], Awaitable[str]] | None = None
-    """Puts digits into the vault and returns their token. Set once, before calls are made."""
+    keep_secret: Callable[[str, str], Awaitable[str]] | None = None
+    """Puts digits into the vault, under a further name if one is given, and returns their token. Set once, before calls
+    are made."""
     _catalogues: dict[str, Catalogue] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -110,10 +112,16 @@ class CallMaker:
             invoke=lambda command: self._invoke(facts, agent.name, command),
             book=self._book(call_id, agent, plan, direction),
             control=(lambda command: control.carry_out(offer, command)) if control is not None else None,
-            keep_secret=self.keep_secret,
+            keep_secret=self._keeper(call_id),
             ear=Ear() if plan.needs_ear else None,
         )
         return CallSession(call_id, offer, plan, ports)
+
+    def _keeper(self, call_id: str) -> Callable[[str, str], Awaitable[str]] | None:
+        keep = self.keep_secret
+        if keep is None:
+            return None
+        return lambda digits, command_id: keep(digits, asked_by(call_id, command_id) if command_id else "")
 
     def _open_model(self, agent: Agent, plan: CallPlan, feed: Callable[[Event], None]) -> Model:
         target = ModelTarget(self.settings.model_endpoint(agent.model), self.settings.model_headers())

@@ -110,8 +110,9 @@ class Ports:
     book: Book
     control: Callable[[ControlCommand], Awaitable[None]] | None = None
     """Has the carrier transfer the call; raises `CarrierError`."""
-    keep_secret: Callable[[str], Awaitable[str]] | None = None
-    """Puts digits into the vault and returns their token; raises `GatewayError`."""
+    keep_secret: Callable[[str, str], Awaitable[str]] | None = None
+    """Puts digits into the vault, for an operator's command if one is named, and returns their token; raises
+    `GatewayError`."""
     ear: Hearing | None = None
 
 
@@ -280,7 +281,7 @@ class CallSession:
         token = ""
         try:
             if self._ports.keep_secret is not None:
-                token = await self._ports.keep_secret(command.digits)
+                token = await self._ports.keep_secret(command.digits, command.command_id)
         except GatewayError as failed:
             logger.warning("call %s: the vault took no digits: %s", self.call_id, failed)
         self.feed(SecretKept(command.secret_id, token))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from gateway.errors import GatewayError
 
-__all__ = ["TOKEN_PREFIX", "Vault", "VaultFull"]
+__all__ = ["TOKEN_PREFIX", "Vault", "VaultFull", "asked_by"]
 
 TOKEN_PREFIX = "vault_"
 TOKEN_BYTES = 24
@@ -26,6 +26,8 @@ class VaultFull(GatewayError):
 @dataclass(slots=True)
 class _Kept:
     digits: str = field(repr=False)
+    places: tuple[bytes, ...]
+    """Under which it is found: the token's, and that of a further name."""
     timer: asyncio.TimerHandle = field(repr=False)
 
 
@@ -38,22 +40,24 @@ class Vault:
         self._kept: dict[bytes, _Kept] = {}
 
     def __repr__(self) -> str:
-        return f"<Vault of {len(self._kept)}>"
+        return f"<Vault of {len(self)}>"
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len({kept.places for kept in self._kept.values()})
 
-    async def keep(self, digits: str) -> str:
-        """Take digits and return the token that stands for them. Raises `VaultFull`.
+    async def keep(self, digits: str, name: str = "") -> str:
+        """Take digits and return the token that stands for them; `name` redeems them too. Raises `VaultFull`.
 
         A coroutine because another vault may have to ask somebody; this one never waits.
         """
-        if len(self._kept) >= self._limit:
+        if len(self) >= self._limit:
             raise VaultFull(f"the vault is full: it holds {self._limit} entries")
         token = TOKEN_PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
         place = _hash(token)
         timer = asyncio.get_running_loop().call_later(self._ttl_s, self._forget, place)
-        self._kept[place] = _Kept(digits, timer)
+        places = (place, _hash(name)) if name else (place,)
+        for each in places:
+            self._kept[each] = _Kept(digits, places, timer)
         return token
 
     def redeem(self, token: str) -> str | None:
@@ -67,10 +71,17 @@ class Vault:
             self._forget(place)
 
     def _forget(self, place: bytes) -> _Kept | None:
-        kept = self._kept.pop(place, None)
+        kept = self._kept.get(place)
         if kept is not None:
             kept.timer.cancel()
+            for each in kept.places:
+                self._kept.pop(each, None)
         return kept
+
+
+def asked_by(call_id: str, command_id: str) -> str:
+    """Return the name under which an operator finds what their command collected."""
+    return f"{call_id}/{command_id}"
 
 
 def _hash(token: str) -> bytes:

@@ -255,6 +255,8 @@ class KeepSecret:
 
     secret_id: str
     digits: str
+    command_id: str = ""
+    """The operator's command that asked for them; "" when the model did."""
 
 
 @dataclass(slots=True)

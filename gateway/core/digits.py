@@ -68,6 +68,8 @@ class Entry:
     collect: CollectDigits
     tool_call_id: str = ""
     """The function call to answer; "" when an operator asked."""
+    command_id: str = ""
+    """The operator's command; "" when the model asked."""
 
 
 class Collector:

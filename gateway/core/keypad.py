@@ -163,7 +163,7 @@ class Keypad:
         self._secrets[secret_id] = entry
         self._lengths[secret_id] = len(digits)
         self._close(entry, now)
-        return [note, KeepSecret(secret_id, digits)]
+        return [note, KeepSecret(secret_id, digits, entry.command_id)]
 
     def _close(self, entry: Entry, now: float) -> None:
         self._collector = None

@@ -102,7 +102,7 @@ class Operations:
             case op.PressKeys(digits):
                 return self.press_keys(digits), []
             case op.CollectDigits():
-                return self._keypad.collect(Entry(event.action), now)
+                return self._keypad.collect(Entry(event.action, command_id=event.command_id), now)
             case op.AskTransfer(target, summary):
                 return self._moving.start(Asked(target, summary), now)
             case op.EndCall():

@@ -2,10 +2,20 @@
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel, StringConstraints, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    RootModel,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from gateway.agents import TurnDetection
 from gateway.core import operator as ask
+from gateway.vault import asked_by
 
 __all__ = ["ACTIONS", "COMMAND_ID", "VARIANTS", "AnyCommand", "CommandBody", "RedeemBody"]
 
@@ -225,6 +235,20 @@ class CommandBody(RootModel[Annotated[AnyCommand, Field(discriminator="action")]
 
 
 class RedeemBody(_Body):
-    """The body of `POST /v1/vault/redeem`."""
+    """The body of `POST /v1/vault/redeem`: a token, or the operator's command that collected the digits."""
 
-    token: Annotated[str, StringConstraints(min_length=1, max_length=128)]
+    token: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None
+    call_id: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None
+    command_id: Id | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "RedeemBody":
+        named = self.call_id is not None and self.command_id is not None
+        if (self.token is not None) == named or (self.call_id is None) != (self.command_id is None):
+            raise ValueError("expected either token, or call_id and command_id")
+        return self
+
+    @property
+    def name(self) -> str:
+        """What the vault is asked for."""
+        return self.token if self.token is not None else asked_by(self.call_id or "", self.command_id or "")

@@ -72,7 +72,7 @@ def vault_router(door: Door, vault: Vault) -> APIRouter:
     async def redeem(request: Request) -> JSONResponse:
         async def answer() -> JSONResponse:
             who = door.enter(request)
-            digits = vault.redeem((await door.read(request, RedeemBody)).token)
+            digits = vault.redeem((await door.read(request, RedeemBody)).name)
             logger.info("%s redeemed %s", who, "digits of the vault" if digits is not None else "nothing")
             if digits is None:
                 raise Refused(404, "not_found", "the token is unknown here, was redeemed, or is too old")

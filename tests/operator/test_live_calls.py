@@ -257,15 +257,21 @@ def test_a_transfer_to_an_unknown_target_is_refused_and_the_call_goes_on(tmp_pat
     during_a_call(tmp_path, work)
 
 
-def test_secure_digits_leave_by_the_vault_only(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by_command", [False, True])
+def test_secure_digits_leave_by_the_vault_only(tmp_path: Path, by_command: bool) -> None:
     async def work(shift: Shift) -> None:
-        await shift.done("collect_digits", max_digits=16, min_digits=16, secure=True, prompt="Key in your card number.")
+        asked = {"max_digits": 16, "min_digits": 16, "secure": True, "prompt": "Key in your card number."}
+        await shift.done("collect_digits", id="card-1", **asked)
         await until(lambda: "vault_" in shift.words, 60)
         token = next(text for text in shift.words.split('"') if text.startswith("vault_"))
-        redeem = f"{PUBLIC}/v1/vault/redeem"
-        answer = await shift.w.http.post(redeem, json={"token": token}, headers=HEADERS)
+        redeem, other = f"{PUBLIC}/v1/vault/redeem", {"call_id": shift.call_id, "command_id": "card-1"}
+        ways = [other, {"token": token}] if by_command else [{"token": token}, other]
+        answer = await shift.w.http.post(redeem, json=ways[0], headers=HEADERS)
         assert (answer.status_code, answer.json()) == (200, {"digits": CARD})
-        assert (await shift.w.http.post(redeem, json={"token": token}, headers=HEADERS)).status_code == 404
+        for way in ways:
+            assert (await shift.w.http.post(redeem, json=way, headers=HEADERS)).status_code == 404
+        half = await shift.w.http.post(redeem, json={"call_id": shift.call_id}, headers=HEADERS)
+        assert half.status_code == 422
         assert CARD not in shift.words
 
     w = during_a_call(tmp_path, work, Script([Wait("agent_done"), Wait("agent_done"), Dtmf(CARD), Pause(60)]))
