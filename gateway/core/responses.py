@@ -34,6 +34,8 @@ class Wish:
     answers_outputs: bool = False
     protected: bool = False
     """Whether the caller must not interrupt it."""
+    refused: bool = False
+    """Whether it was asked for before."""
     dropped: bool = False
     """Whether it is not wanted any more, although it was asked: it is cancelled when it comes."""
 
@@ -110,6 +112,7 @@ class ResponseSlot:
         Some servers do not say which one they refuse (""): only one can be meant.
         """
         if self._asked is not None and wish_id in ("", self._asked.wish_id):
+            self._asked.refused = True
             self._keep(self._asked)
             self._asked = None
             if self.state is SlotState.ASKED:

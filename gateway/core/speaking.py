@@ -559,10 +559,10 @@ class Speaking:
         if waits or not state.model_up or state.phase not in (Phase.ACTIVE, Phase.ENDING):
             return []
         asked = state.slot.ask()
-        if asked and not state.timers.is_set(Timer.SILENCE):
+        wish = state.slot.asked
+        if asked and not (wish is not None and wish.refused and state.timers.is_set(Timer.SILENCE)):
             # Asked again after a refusal, the time does not begin anew.
             state.timers.set(Timer.SILENCE, now + state.plan.answer_s)
-        wish = state.slot.asked
         if asked and wish is not None and wish.protected:
             self._shield.protect(wish.wish_id)
         return list(asked)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.simulator.carrier import HangUp, Pause, Say, Script, Wait
+from gateway.simulator.carrier import Dtmf, HangUp, Pause, Say, Script, Wait
 from tests.turns.calls import Desk, agent, call, clip, crossed, scenario
 
 ASK = clip("order-05-af_bella")
@@ -38,3 +38,12 @@ def test_an_answer_that_an_operator_ends_is_not_waited_for(
     assert called.kinds("recover") == []
     assert len(called.session.truncations) == 1
     assert len(called.heard) < 8000 * 4.3
+
+
+def test_an_empty_answer_does_not_shorten_the_time_of_the_next(tmp_path: Path) -> None:
+    empty = {"heard": "Where is it?", "say": [{"text": "", "silent": True}]}
+    says = scenario(turns=[empty, {"heard": "Well?", "say": LONG, "think_ms": 4000}])
+    script = Script([DONE, Say(ASK), Dtmf("#"), Pause(5.5), Say(ASK), Dtmf("#"), DONE, HangUp()])
+    called = call(tmp_path, says, script, agents=agent("turn_detection: manual"), exact=True)
+    assert called.kinds("recover") == []
+    assert called.said[-1] == LONG
