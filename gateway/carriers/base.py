@@ -1,7 +1,7 @@
 """What a carrier's adapter offers the rest, a leg per media stream, and what it needs of it, a switchboard.
 
 The leg contract: marks and clear always work, exactly one `MarkPlayed` per mark that was not cleared. A carrier
-without them brings its own pacer and mark book; the core has no capability flags.
+without them plays through `pacer.py`; the core has no capability flags.
 """
 
 from collections.abc import Callable

@@ -1,0 +1,136 @@
+"""Play-out for carriers that take frames and nothing else: AudioSocket, RTP, whoever has no clear and no marks.
+
+Theory. The core expects of every leg that audio plays in order, that a clear drops what has not played and that each
+mark comes back once when what was sent before it has played. Where the carrier has none of this, all of it is kept
+here: audio waits in a queue and leaves in frames, one each 20 ms on the loop's clock, never earlier than `ahead` frames
+before its time. A mark lies in the queue between the frames and comes back when the frame before it has played. The
+times are absolute, so a late wake-up is made up for and does not add up; a loop that stood still for longer than a
+second starts anew, because nobody wants a burst.
+
+A tail shorter than a frame is filled with silence once nothing follows it. Some carriers hang up on a leg without
+outbound media (carriers notes §3.11): for those silence is sent while nothing plays.
+"""
+
+import asyncio
+import binascii
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.carriers.base import Feed
+from gateway.core.events import MarkPlayed
+
+__all__ = ["Pacer"]
+
+FRAME_S = 0.02
+MU_LAW_SILENCE = 0xFF
+MOST_LATE_S = 1.0
+"""A loop that stood still for longer does not make up for it."""
+
+
+@dataclass(slots=True)
+class _Mark:
+    name: str
+
+
+class Pacer:
+    """One leg's play-out. `send` takes one frame, mu-law, and must not block; `feed` gets `MarkPlayed`.
+
+    Await `run` in the leg's task group; it ends when cancelled or after `close`.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[bytes], None],
+        feed: Feed,
+        *,
+        frame_bytes: int = 160,
+        ahead: int = 1,
+        idle_silence: bool = False,
+    ) -> None:
+        self._send = send
+        self._feed = feed
+        self._frame_bytes = frame_bytes
+        self._ahead_s = ahead * FRAME_S
+        self._idle_silence = idle_silence
+        self._queue: deque[bytes | _Mark] = deque()
+        self._partial = b""
+        """The beginning of a frame, from pieces that ended in its middle."""
+        self._echoes: deque[tuple[float, str]] = deque()
+        """Marks whose audio has left, and when it will have played."""
+        self._wake = asyncio.Event()
+        self._closed = False
+
+    def play(self, payload: str) -> None:
+        """Queue base64 mu-law behind what was queued before."""
+        self._queue.append(binascii.a2b_base64(payload))
+        self._wake.set()
+
+    def mark(self, name: str) -> None:
+        """Have `MarkPlayed(name)` fed when everything queued before has played."""
+        self._queue.append(_Mark(name))
+        self._wake.set()
+
+    def clear(self) -> None:
+        """Drop what has not left, and every mark that has not come back."""
+        self._queue.clear()
+        self._partial = b""
+        self._echoes.clear()
+
+    def close(self) -> None:
+        """Send nothing any more."""
+        self.clear()
+        self._closed = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Send frames at their times."""
+        loop = asyncio.get_running_loop()
+        next_s = loop.time()
+        while not self._closed:
+            self._echo(loop.time())
+            idle = not self._queue and not self._partial
+            if idle and not self._idle_silence:
+                await self._sleep_until(self._echoes[0][0] if self._echoes else None)
+                next_s = max(next_s, loop.time())
+                continue
+            if loop.time() < next_s - self._ahead_s:
+                await self._sleep_until(next_s - self._ahead_s)
+                continue
+            if loop.time() - next_s > MOST_LATE_S:
+                next_s = loop.time()
+            frame = self._frame(next_s)
+            if frame:
+                self._send(frame)
+                next_s += FRAME_S
+
+    def _frame(self, begins_s: float) -> bytes:
+        """Return the next frame, which plays at `begins_s`; b"" when only marks were waiting."""
+        while self._queue and len(self._partial) < self._frame_bytes:
+            item = self._queue.popleft()
+            if isinstance(item, _Mark):
+                played_s = begins_s + len(self._partial) / self._frame_bytes * FRAME_S
+                self._echoes.append((played_s, item.name))
+            else:
+                self._partial += item
+        frame, rest = self._partial[: self._frame_bytes], self._partial[self._frame_bytes :]
+        if rest:
+            self._queue.appendleft(rest)
+        self._partial = b""
+        if not frame and not self._idle_silence:
+            return b""
+        return frame.ljust(self._frame_bytes, bytes([MU_LAW_SILENCE]))
+
+    def _echo(self, now: float) -> None:
+        while self._echoes and self._echoes[0][0] <= now:
+            self._feed(MarkPlayed(self._echoes.popleft()[1]))
+
+    async def _sleep_until(self, at_s: float | None) -> None:
+        """Sleep until then, or until something is queued where nothing was."""
+        self._wake.clear()
+        due_s = min((at for at in (at_s, self._echoes[0][0] if self._echoes else None) if at is not None), default=None)
+        try:
+            async with asyncio.timeout_at(due_s):
+                await self._wake.wait()
+        except TimeoutError:
+            return
