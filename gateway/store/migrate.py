@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import URL, AsyncAdaptedQueuePool, Connection, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -22,6 +22,8 @@ DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg", "po
 LOCK_KEY = 0x67617465
 """PostgreSQL advisory lock: nodes that start together migrate one after the other."""
 START_S = 30.0
+LOCKED_S = 0.1
+"""Between two tries at a database that another process is just making."""
 _dump = partial(json.dumps, default=str, separators=(",", ":"))
 
 
@@ -40,12 +42,25 @@ async def migrate(engine: AsyncEngine) -> None:
 
     where = engine.url.render_as_string(hide_password=True)
     try:
-        async with asyncio.timeout(START_S), engine.begin() as connection:
-            await connection.run_sync(_upgrade)
+        async with asyncio.timeout(START_S):
+            while not await _migrated(engine):  # noqa: ASYNC110 - the other process's lock tells nobody
+                await asyncio.sleep(LOCKED_S)
     except CommandError as error:
         raise ConfigError(f"the tables at {where} are not of this version or an older one: {error}") from error
     except (SQLAlchemyError, OSError) as error:
         raise ConfigError(f"the database at {where} cannot be used: {_reason(error)}") from error
+
+
+async def _migrated(engine: AsyncEngine) -> bool:
+    """Do it; False when another process does it just now, in a way for which SQLite does not wait by itself."""
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(_upgrade)
+    except OperationalError as error:
+        if "database is locked" in str(error):
+            return False
+        raise
+    return True
 
 
 def create_engine(url: str) -> AsyncEngine:

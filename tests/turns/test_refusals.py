@@ -86,7 +86,7 @@ async def everything(desk: Desk) -> None:
 
 
 @pytest.mark.e2e
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["reversible"])  # of the others the crossed ones above
 @pytest.mark.parametrize("code", HARMLESS)
 @pytest.mark.parametrize("event", EVENTS)
 def test_a_refusal_of_anything_that_we_send_ends_no_call(
