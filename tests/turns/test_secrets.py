@@ -200,5 +200,4 @@ def test_a_database_holds_nothing_of_a_secret(tmp_path: Path, caplog: pytest.Log
     paid = taken(tmp_path, caplog, pays(secure=True), payer(late="1111"))
     keep(paid.called, tmp_path / "calls.db")
     for file in tmp_path.glob("calls.db*"):
-        text = file.read_bytes().decode("latin-1")
-        assert not digits_in(text.replace(paid.called.w.record.call_id, ""), CARD)  # an id may hold any four digits
+        assert not digits_in(file.read_bytes().decode("latin-1"), CARD)
