@@ -4,15 +4,14 @@ Two sines at once, one of a low and one of a high group (ITU-T Q.23), each at -1
 loud; 100 ms on and 100 ms off are well above what a receiver must recognise (ITU-T Q.24: 40 ms and 40 ms).
 """
 
-import math
 from functools import cache
 
 from gateway.core.digits import KEY_S
+from gateway.core.tones import RATE_HZ, two_tones
 
 __all__ = ["KEY_S", "key"]
 
-TONE_S = 0.1
-RATE_HZ = 8000
+TONE_MS = 100
 KEYS = "123A456B789C*0#D"
 """Four rows of four, as on a keypad."""
 LOW_HZ = (697, 770, 852, 941)
@@ -21,22 +20,10 @@ PEAK = 32767 * 10 ** ((-10 - 3.17) / 20)
 """Of each sine; one of full scale has 3.17 dBm0 (ITU-T G.711)."""
 SILENCE = b"\xff"
 
-_BIAS = 0x84
-
 
 @cache
 def key(digit: str) -> bytes:
     """Return one key, one of 0-9 * # A-D, with the pause after it: 8 kHz mu-law, `KEY_S` long."""
     row, column = divmod(KEYS.index(digit), 4)
-    low, high = (2 * math.pi * hz / RATE_HZ for hz in (LOW_HZ[row], HIGH_HZ[column]))
-    sounding = round(TONE_S * RATE_HZ)
-    tone = bytes(_mu_law(round(PEAK * (math.sin(low * at) + math.sin(high * at)))) for at in range(sounding))
-    return tone + SILENCE * (round(KEY_S * RATE_HZ) - sounding)
-
-
-def _mu_law(sample: int) -> int:
-    """ITU-T G.711, from 16 bits; what two tones add up to is below the clipping level."""
-    sign = 0x80 if sample < 0 else 0
-    magnitude = abs(sample) + _BIAS
-    exponent = magnitude.bit_length() - 8
-    return ~(sign | exponent << 4 | magnitude >> (exponent + 3) & 0x0F) & 0xFF
+    tone = two_tones(LOW_HZ[row], HIGH_HZ[column], PEAK, TONE_MS)
+    return tone + SILENCE * (round(KEY_S * RATE_HZ) - len(tone))

@@ -1,10 +1,10 @@
-"""Tones that the core plays by itself, as base64 mu-law."""
+"""Tones of two sines, as telephones use them, in mu-law; and the one that the core plays by itself."""
 
 import base64
 import math
 from functools import lru_cache
 
-__all__ = ["RING_EVERY_S", "ring_back"]
+__all__ = ["RATE_HZ", "RING_EVERY_S", "ring_back", "two_tones"]
 
 RING_EVERY_S = 6.0
 """From the start of one ring to the start of the next: 2 s on, 4 s off (ITU-T E.180, North America)."""
@@ -20,11 +20,14 @@ _CLIP = 32635
 @lru_cache(maxsize=1)
 def ring_back() -> str:
     """Return one ring of the ring-back tone."""
-    frames = (
-        sum(AMPLITUDE * math.sin(2 * math.pi * hz * at / RATE_HZ) for hz in RING_HZ)
-        for at in range(RING_MS * RATE_HZ // 1000)
-    )
-    return base64.b64encode(bytes(_mu_law(round(sample)) for sample in frames)).decode()
+    return base64.b64encode(two_tones(*RING_HZ, AMPLITUDE, RING_MS)).decode()
+
+
+def two_tones(low_hz: float, high_hz: float, peak: float, ms: int) -> bytes:
+    """Return two sines at once, each of amplitude `peak` of 32767, as mu-law."""
+    low, high = (2 * math.pi * hz / RATE_HZ for hz in (low_hz, high_hz))
+    samples = (peak * (math.sin(low * at) + math.sin(high * at)) for at in range(ms * RATE_HZ // 1000))
+    return bytes(_mu_law(round(sample)) for sample in samples)
 
 
 def _mu_law(sample: int) -> int:

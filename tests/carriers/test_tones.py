@@ -6,6 +6,7 @@ import math
 import pytest
 
 from gateway.carriers import tones
+from gateway.core.tones import RATE_HZ
 from gateway.hearing.tones import ToneDetector
 
 ALL_HZ = tones.LOW_HZ + tones.HIGH_HZ
@@ -25,7 +26,7 @@ def linear(ulaw: bytes) -> list[int]:
 
 def level_dbm0(samples: list[int], hz: float) -> float:
     """The level of one frequency, over whole periods of all eight as nearly as 100 ms allow."""
-    turn = cmath.exp(-2j * math.pi * hz / tones.RATE_HZ)
+    turn = cmath.exp(-2j * math.pi * hz / RATE_HZ)
     amplitude = 2 * abs(sum(value * turn**at for at, value in enumerate(samples))) / len(samples)
     return 20 * math.log10(max(amplitude, 1e-9) / 32767) + FULL_SCALE_DBM0
 
@@ -56,7 +57,7 @@ def test_the_keys_are_those_of_the_keypad() -> None:
 
 def test_a_key_lasts_100_ms_and_pauses_100_ms() -> None:
     whole = tones.key("7")
-    assert len(whole) == 1600 == tones.KEY_S * tones.RATE_HZ
+    assert len(whole) == 1600 == tones.KEY_S * RATE_HZ
     assert set(whole[SOUNDING:]) == {0xFF}
     assert linear(whole[SOUNDING:]) == [0] * 800
 
