@@ -1,7 +1,6 @@
 """What an agent of the file means for a call: the core's plan, and the session that its model is given."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from gateway.agents import Agent, BargeIn, Transfer
@@ -47,10 +46,7 @@ def plan_of(agent: Agent) -> CallPlan:
 
 def session_of(agent: Agent, plan: CallPlan) -> dict[str, Any]:
     """Return the Realtime `session` object of a call; its turn detection is made as that of a mid-call change is."""
-    turns = plan.turns
-    if plan.early_reply is not None:
-        turns = replace(turns, silence_ms=plan.early_reply.server_silence_ms)
-    detection = turn_detection(turns, creates=plan.server_answers, interrupts=plan.server_answers)
+    detection = turn_detection(plan.told(plan.turns), creates=plan.server_answers, interrupts=plan.server_answers)
     return agent.session_config(detection)
 
 

@@ -1,7 +1,7 @@
 """What the core is told about the agent and the limits of one call. Plain values: the core knows no settings file."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 __all__ = [
@@ -158,6 +158,12 @@ class CallPlan:
     def server_answers(self) -> bool:
         """Whether the server begins a response by itself at the end of a turn, and cancels it at speech."""
         return self.reversible is None
+
+    def told(self, turns: TurnTaking) -> TurnTaking:
+        """Return what the server is told of a way to take turns: of an early reply, its short silence."""
+        if self.early_reply is None or turns.mode is not TurnMode.SERVER_VAD:
+            return turns
+        return replace(turns, silence_ms=self.early_reply.server_silence_ms)
 
     @property
     def needs_ear(self) -> bool:

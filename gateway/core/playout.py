@@ -348,10 +348,6 @@ class Playout:
         received_ms = int(item.received_ms)
         return CutItem(item_id, min(round(item.heard_ms), received_ms), received_ms)
 
-    @property
-    def held(self) -> bool:
-        return self._held
-
     @staticmethod
     def _tell(item: CutItem) -> Command:
         return TruncateItem(item.item_id, item.heard_ms) if item.heard_ms > 0 else DeleteItem(item.item_id)

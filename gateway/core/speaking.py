@@ -6,7 +6,6 @@ is on while any of them wants it. Who ends a turn is the server where it answers
 """
 
 from collections import deque
-from dataclasses import replace
 from enum import Enum
 
 from gateway.core import events as ev
@@ -171,7 +170,7 @@ class Speaking:
             voice = Heard.LAST if self._over_the_end else Heard.SPEECH
             self._doubtful.note(event.item_id, voice if self._doubt is None or self._doubt.voiced else Heard.ECHO)
             return []
-        state.turn.stopped(now - self._effective.known_silence_ms / 1000)
+        state.turn.stopped(now - state.plan.told(self._turns).known_silence_ms / 1000)
         if self._doubt is not None and not self._doubt.voiced and state.plan.transcribes and state.active:
             # Nobody else spoke, but our ear heard no voice: the end of our own echo, or a very quiet caller.
             self._doubtful.note(event.item_id, Heard.TURN)
@@ -348,8 +347,7 @@ class Speaking:
         """The caller interrupts with a key, of which the server knows nothing."""
         if self._shield.up or not self._state.active or not self._state.talking:
             return []
-        dropped = self._drop_early(now) if self._gate is not None and self._gate.closed else []
-        return dropped + self.fall_silent("barge_in", now, cancel=True)
+        return self._drop_gated(now) + self.fall_silent("barge_in", now, cancel=True)
 
     def say(self, text: str, *, interruptible: bool) -> bool:
         """Queue a sentence; False when too many wait."""
@@ -415,8 +413,7 @@ class Speaking:
         """Drop what is being said, about to be said, and wished for."""
         self._says.clear()
         self._state.slot.forget_wish()
-        dropped = self._drop_early(now) if self._gate is not None and self._gate.closed else []
-        return dropped + self.fall_silent("cancelled", now, cancel=True)
+        return self._drop_gated(now) + self.fall_silent("cancelled", now, cancel=True)
 
     def change_turns(self, turns: TurnTaking) -> list[Command]:
         """Go on with another way to notice the end of a turn."""
@@ -465,17 +462,9 @@ class Speaking:
     def _by_own_ear(self) -> bool:
         return self._turns.mode is TurnMode.MANUAL and self._turns.own_ear
 
-    @property
-    def _effective(self) -> TurnTaking:
-        """What the server is told: of an early reply, its short silence."""
-        early = self._state.plan.early_reply
-        if early is None or self._turns.mode is not TurnMode.SERVER_VAD:
-            return self._turns
-        return replace(self._turns, silence_ms=early.server_silence_ms)
-
     def _configured(self) -> ConfigureTurns:
-        ours = self._state.plan.server_answers
-        return ConfigureTurns(self._effective, creates=ours, interrupts=ours)
+        plan = self._state.plan
+        return ConfigureTurns(plan.told(self._turns), creates=plan.server_answers, interrupts=plan.server_answers)
 
     def _carry_out(self, verdict: Verdict, now: float) -> list[Command]:
         match verdict:
@@ -511,6 +500,10 @@ class Speaking:
         if Hold.DOUBT in holds and self._doubt is not None:
             self._doubt.forget()
         return self._audible(self._state.playout.resume(now), now) if not self._holds else []
+
+    def _drop_gated(self, now: float) -> list[Command]:
+        """Drop the answer behind the gate, if there is one."""
+        return self._drop_early(now) if self._gate is not None and self._gate.closed else []
 
     def _drop_early(self, now: float) -> list[Command]:
         """The caller goes on: the answer behind the gate was not heard, and its function calls do not run."""
