@@ -27,8 +27,9 @@ from gateway.records.book import CallBook, CallLog, Pricing, Summary
 from gateway.records.recording import Recording
 from gateway.session import CallSession, Model, Ports
 from gateway.store.rows import CallRow
-from gateway.tools.catalogue import Catalogue, parse_arguments
-from gateway.tools.webhook import CallFacts, ToolRequest, WebhookInvoker
+from gateway.tools.catalogue import Catalogue, ToolKind, parse_arguments
+from gateway.tools.request import CallFacts, ToolRequest
+from gateway.tools.webhook import WebhookInvoker
 from gateway.vault import asked_by
 
 __all__ = ["CallMaker", "NewCallLog", "plan_of"]
@@ -105,7 +106,15 @@ class CallMaker:
             agents_hash=self.agents.content_hash,
         )
         self.log.call_offered(row)
-        facts = CallFacts(call_id, agent.name, direction, offer.from_number, offer.to_number)
+        facts = CallFacts(
+            call_id,
+            agent.name,
+            direction,
+            offer.from_number,
+            offer.to_number,
+            carrier=offer.carrier,
+            carrier_call_id=offer.carrier_call_id,
+        )
         plan, control = plan_of(agent), self.control
         ports = Ports(
             open_model=lambda feed: self._open_model(agent, plan, feed),
@@ -130,12 +139,12 @@ class CallMaker:
     async def _invoke(self, facts: CallFacts, agent: str, command: InvokeTool) -> ToolResult:
         try:
             tool = self._catalogues[agent].find(command.name)
-            if tool.webhook is None:
+            if tool.kind is not ToolKind.WEBHOOK:
                 raise ToolError("this tool cannot be called now", permanent=True, code="builtin")
             arguments = parse_arguments(tool, command.arguments)
         except ToolError as refused:
             return ToolResult(command.tool_call_id, False, error_output(str(refused)), refused.code)
-        outcome = await self.invoker.invoke(ToolRequest(facts, tool.webhook, command.tool_call_id, arguments))
+        outcome = await self.invoker.invoke(ToolRequest(facts, tool, command.tool_call_id, arguments))
         result = ToolResult(command.tool_call_id, outcome.ok, outcome.output, outcome.detail, outcome.elapsed_ms)
         self.metrics.tool_answered(result)
         return result

@@ -59,7 +59,8 @@ class Model(Protocol):
         | cmd.CreateResponse
         | cmd.CancelResponse
         | cmd.CommitInput
-        | cmd.ConfigureTurns,
+        | cmd.ConfigureTurns
+        | cmd.ConfigureLanguage,
     ) -> None:
         """Queue one command; never blocks."""
 

@@ -3,14 +3,14 @@
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import jsonschema_rs
 from pydantic import Field, SecretStr, field_validator
 
 from gateway.agents.functions import BUILT_IN
-from gateway.agents.section import Section
+from gateway.agents.policy import ToolPolicy
 from gateway.errors import ConfigError
 
 __all__ = ["Tool", "resolve_secret"]
@@ -23,7 +23,7 @@ SECRET_HEADERS = re.compile(r"(?i)(authorization|cookie|proxy-.*|.*(api-?key|tok
 SECRET_REF = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:\S.*")
 
 
-class Tool(Section):
+class Tool(ToolPolicy):
     """A function the model may call, answered by a webhook of the business."""
 
     name: str = Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")
@@ -36,8 +36,8 @@ class Tool(Section):
     """Where the signed POST goes. https; http only to loopback (development) or allow-listed private networks."""
     secret: str | None = None
     """Reference to the signing secret, env:NAME or file:/path, never the secret; null: GATEWAY_WEBHOOK_SECRET."""
-    timeout_s: float = Field(default=8, ge=0.1, le=120)
-    """Seconds until the model is told that it took too long."""
+    format: Literal["gateway", "vapi", "retell", "raw"] = "gateway"
+    """Form of request and answer: ours, or that of a server written for another platform; raw: the arguments alone."""
     headers: dict[str, str] = Field(default_factory=dict, max_length=20)
     """Additional request headers; no secrets, requests are signed."""
 

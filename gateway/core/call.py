@@ -45,7 +45,7 @@ from gateway.core.keypad import Keypad
 from gateway.core.moving import Moving, failed_output, failed_text
 from gateway.core.moving import Step as MovingStep
 from gateway.core.operations import Operations
-from gateway.core.plan import CallPlan
+from gateway.core.plan import DEFAULT_TOOL, CallPlan
 from gateway.core.presence import Presence
 from gateway.core.recovery import Recovery, is_permanent
 from gateway.core.responses import SlotState
@@ -152,6 +152,8 @@ class Call:
                 commands = self._from_responses(event, now)
             case ev.TransferProgress() | ev.SecretKept() | ev.OperatorAsked():
                 commands = self._from_people(event, now)
+            case ev.Briefed():
+                commands = []
             case ev.CallOffered() | ev.Tick() | ev.Spent() | ev.DrainAsked() | ev.StopAsked():
                 commands = self._from_owner(event, now)
             case _:
@@ -437,7 +439,7 @@ class Call:
         if len(state.tool_calls.running()) >= MAX_CALLS:
             state.slot.want(outputs={call.tool_call_id})
             return [SubmitToolOutput(call.tool_call_id, error_output("too many function calls at once"))]
-        deadline_s = self.plan.tool_deadline_s.get(call.name, self.plan.default_tool_deadline_s)
+        deadline_s = self.plan.tools.get(call.name, DEFAULT_TOOL).deadline_s
         if state.tool_calls.repeated(call.tool_call_id, response_id):
             # It will not run again, and the model waits: let it speak with the output that it has.
             state.slot.want()

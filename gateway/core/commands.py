@@ -16,6 +16,7 @@ __all__ = [
     "Command",
     "CommitInput",
     "CompleteTransfer",
+    "ConfigureLanguage",
     "ConfigureTurns",
     "ControlCommand",
     "CreateItem",
@@ -179,6 +180,14 @@ class ConfigureTurns:
 
 
 @dataclass(slots=True)
+class ConfigureLanguage:
+    """`session.update` of the language that the transcription of the caller expects."""
+
+    transcription: Mapping[str, str]
+    """The whole `audio.input.transcription` section, its `language` the new one."""
+
+
+@dataclass(slots=True)
 class CreateItem:
     """`conversation.item.create`."""
 
@@ -219,6 +228,8 @@ class CreateResponse:
     """Goes along as metadata and comes back in `ResponseCreated`."""
     instructions: str | None = None
     """Replaces the session's instructions for this response; None keeps them."""
+    tools: bool = True
+    """Whether the response may call functions."""
 
 
 @dataclass(slots=True)
@@ -240,6 +251,8 @@ class InvokeTool:
     arguments: str
     deadline_s: float
     """Seconds from now."""
+    again: bool = False
+    """Made before this call of ours began: the ledger tells what came of it."""
 
 
 @dataclass(slots=True)
@@ -288,6 +301,7 @@ ModelCommand = (
     | AppendAudio
     | CommitInput
     | ConfigureTurns
+    | ConfigureLanguage
     | CreateItem
     | DeleteItem
     | TruncateItem

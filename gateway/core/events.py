@@ -12,6 +12,7 @@ from gateway.core.operator import Action
 __all__ = [
     "AgentSaid",
     "AudioDelta",
+    "Briefed",
     "CallOffered",
     "CallerAudio",
     "CallerSaid",
@@ -27,6 +28,8 @@ __all__ = [
     "ModelFault",
     "OperatorAsked",
     "OutputAccepted",
+    "PastCall",
+    "PastWords",
     "ResponseCreated",
     "ResponseDone",
     "SecretKept",
@@ -37,6 +40,7 @@ __all__ = [
     "StopAsked",
     "StreamStarted",
     "Tick",
+    "ToolAction",
     "ToolResult",
     "TransferProgress",
     "TransferState",
@@ -251,9 +255,16 @@ class ModelClosed:
 # --- from the rest --------------------------------------------------------------------------------
 
 
+class ToolAction(StrEnum):
+    """What a business wants done with the call when it answers a function call."""
+
+    HANG_UP = "hang_up"
+    TRANSFER = "transfer"
+
+
 @dataclass(slots=True)
 class ToolResult:
-    """The answer to one `InvokeTool`, or why there is none."""
+    """The answer to one `InvokeTool`, or why there is none; a second one for a call whose first was `pending`."""
 
     tool_call_id: str
     ok: bool
@@ -262,6 +273,50 @@ class ToolResult:
     detail: str = ""
     """For the journal: status, cause; no secrets."""
     elapsed_ms: int = 0
+    pending: bool = False
+    """The business works on it: the output says so, and one more result follows."""
+    say: str = ""
+    """What the agent is to say word for word as its answer; "" leaves the words to the model."""
+    action: ToolAction | None = None
+    """Done once the answer was heard."""
+    target: str = ""
+    """TRANSFER: name of a transfer target."""
+
+
+@dataclass(slots=True, frozen=True)
+class PastWords:
+    """Something said on this telephone call before this call of ours began."""
+
+    role: str
+    """"user" or "assistant"."""
+    text: str
+
+
+@dataclass(slots=True, frozen=True)
+class PastCall:
+    """A function call made on this telephone call before this call of ours began, as the ledger has it."""
+
+    tool_call_id: str
+    name: str
+    arguments: str
+    """JSON text."""
+    output: str | None = None
+    """What came of it; None when that is not known here: it is asked of the ledger again, never run again."""
+
+
+@dataclass(slots=True)
+class Briefed:
+    """What is known before the first word: once per call, at the latest at `CallPlan.briefing_s`."""
+
+    context: str = ""
+    """What the business says about the caller, told to the model; "" for nothing."""
+    greeting: str | None = None
+    """Takes the place of the plan's greeting; None leaves that."""
+    words: tuple[PastWords, ...] = ()
+    """The conversation so far, when the telephone call goes on after its process or stream was lost."""
+    calls: tuple[PastCall, ...] = ()
+    resumed: bool = False
+    """The telephone call goes on: the caller has been greeted."""
 
 
 class TransferState(StrEnum):
@@ -355,6 +410,7 @@ Event = (
     | ModelFault
     | ModelClosed
     | ToolResult
+    | Briefed
     | TransferProgress
     | SecretKept
     | OperatorAsked

@@ -6,10 +6,15 @@ from enum import StrEnum
 
 __all__ = [
     "BACKCHANNELS",
+    "DEFAULT_TOOL",
     "CallPlan",
+    "Confirmation",
     "EarlyReply",
+    "Filler",
     "Idle",
+    "OnInterrupt",
     "ReversibleBargeIn",
+    "ToolRules",
     "TransferMode",
     "TransferTarget",
     "TurnMode",
@@ -109,6 +114,54 @@ class TransferTarget:
     ring_s: float = 25.0
 
 
+class OnInterrupt(StrEnum):
+    """What becomes of a function call that runs when the caller interrupts."""
+
+    FINISH = "finish"
+    CANCEL = "cancel"
+    """Nobody wants the answer any more: the model is told so. For functions that change nothing."""
+
+
+class Confirmation(StrEnum):
+    """What the caller must do between the model's first call of a function and the one that is carried out."""
+
+    NONE = "none"
+    SPOKEN = "spoken"
+    """Say something, after the agent has asked."""
+    KEY = "key"
+    """Press 1, after the agent has asked."""
+
+
+@dataclass(slots=True, frozen=True)
+class Filler:
+    """What the caller hears while a function runs and nobody speaks."""
+
+    after_s: float = 1.2
+    """Silence before it."""
+    text: str | None = None
+    """Said exactly; None: the model finds a few words itself."""
+    sound: bool = False
+    """A soft tone in place of words."""
+
+
+@dataclass(slots=True, frozen=True)
+class ToolRules:
+    """How one function of the business is run."""
+
+    deadline_s: float = 10.0
+    """Longest wait; after it the model gets an error."""
+    pending_s: float = 600.0
+    """The same, once the business has said that it works on it."""
+    filler: Filler | None = Filler()
+    on_interrupt: OnInterrupt = OnInterrupt.FINISH
+    confirmation: Confirmation = Confirmation.NONE
+    claims: tuple[str, ...] = ()
+    """Phrases by which the agent claims to have done what this function does; see `claims.py`."""
+
+
+DEFAULT_TOOL = ToolRules()
+
+
 @dataclass(slots=True, frozen=True)
 class CallPlan:
     """Fixed when the call is offered; a changed agents file never changes a running call."""
@@ -127,13 +180,18 @@ class CallPlan:
     idle: Idle | None = None
     transcribes: bool = True
     """Whether the caller's words are transcribed; without them any speech is a sign of life."""
+    transcription: Mapping[str, str] = field(default_factory=dict)
+    """The API's `audio.input.transcription` section that the session begins with."""
     keys_to_model: bool = True
     """Whether keys that nobody collects are told to the model as text."""
     transfer_targets: Mapping[str, TransferTarget] = field(default_factory=dict)
     """The only numbers callers may be transferred to, by name."""
-    tool_deadline_s: Mapping[str, float] = field(default_factory=dict)
-    """Longest wait per tool, in seconds; after it the model gets an error."""
-    default_tool_deadline_s: float = 10.0
+    tools: Mapping[str, ToolRules] = field(default_factory=dict)
+    """By name; one that is not listed has the defaults."""
+    corrects_claims: bool = False
+    """Whether the model is told to correct itself when it claims what no function did."""
+    briefing_s: float = 0.0
+    """How long the first word waits for `Briefed`, from the offer; 0: there is none."""
     built_in: frozenset[str] = frozenset({"hang_up"})
     """Names of the built-in functions that the model was offered; see `functions.py`."""
     max_duration_s: float = 1800.0

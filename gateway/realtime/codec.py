@@ -16,6 +16,7 @@ from gateway.core.commands import (
     AppendAudio,
     CancelResponse,
     CommitInput,
+    ConfigureLanguage,
     ConfigureTurns,
     CreateItem,
     CreateResponse,
@@ -76,6 +77,7 @@ Encodable = (
     AppendAudio
     | CommitInput
     | ConfigureTurns
+    | ConfigureLanguage
     | CreateItem
     | DeleteItem
     | TruncateItem
@@ -130,23 +132,37 @@ def text_of(command: Encodable) -> str:
                 event["previous_item_id"] = after
         case CommitInput():
             event = {"type": "input_audio_buffer.commit"}
-        case ConfigureTurns(turns, creates, interrupts):
-            detection = turn_detection(turns, creates=creates, interrupts=interrupts)
-            session = {"type": "realtime", "audio": {"input": {"turn_detection": detection}}}
-            event = {"type": "session.update", "session": session}
+        case ConfigureTurns() | ConfigureLanguage():
+            event = _configured(command)
         case SubmitToolOutput(tool_call_id, output):
             item = {"type": "function_call_output", "call_id": tool_call_id, "output": output}
             event = {"type": "conversation.item.create", "item": item}
-        case CreateResponse(wish_id, instructions):
-            response: dict[str, Any] = {"metadata": {WISH_KEY: wish_id}}
-            if instructions is not None:
-                response["instructions"] = instructions
-            event = {"type": "response.create", "event_id": CREATE_PREFIX + wish_id, "response": response}
+        case CreateResponse():
+            event = _create_response(command)
         case CancelResponse(response_id):
             event = {"type": "response.cancel", "response_id": response_id}
         case _:
             assert_never(command)
     return json.dumps(event)
+
+
+def _configured(command: ConfigureTurns | ConfigureLanguage) -> dict[str, Any]:
+    """Return an update of one part of the session; updates are merged (protocols, §2)."""
+    if isinstance(command, ConfigureLanguage):
+        heard: dict[str, Any] = {"transcription": dict(command.transcription)}
+    else:
+        detection = turn_detection(command.turns, creates=command.creates, interrupts=command.interrupts)
+        heard = {"turn_detection": detection}
+    return {"type": "session.update", "session": {"type": "realtime", "audio": {"input": heard}}}
+
+
+def _create_response(command: CreateResponse) -> dict[str, Any]:
+    response: dict[str, Any] = {"metadata": {WISH_KEY: command.wish_id}}
+    if command.instructions is not None:
+        response["instructions"] = command.instructions
+    if not command.tools:
+        response["tool_choice"] = "none"
+    return {"type": "response.create", "event_id": CREATE_PREFIX + command.wish_id, "response": response}
 
 
 def session_update(session: Mapping[str, Any]) -> str:

@@ -13,11 +13,17 @@ __all__ = [
     "CallChanges",
     "CallEnd",
     "CallRow",
+    "CallbackRow",
+    "DeliveryRow",
+    "InvocationRow",
     "JournalEntry",
     "JsonValue",
     "StoreError",
     "StoredAttempt",
     "StoredCall",
+    "StoredCallback",
+    "StoredDelivery",
+    "StoredInvocation",
 ]
 
 JsonValue: TypeAlias = "str | int | float | bool | None | Sequence[JsonValue] | Mapping[str, JsonValue]"
@@ -141,6 +147,132 @@ class StoredAttempt:
     state: str
     carrier_call_id: str | None
     carrier_sequence: int | None
+    detail: str | None
+    created_at: datetime
+    updated_at: datetime
+    owner: str
+
+
+@dataclass(slots=True, frozen=True)
+class InvocationRow:
+    """The intent to carry out one function call that changes something, committed before the business hears of it."""
+
+    key: str
+    """`ToolRequest.key`: the carrier's call id and the model's id of the function call."""
+    message_id: str
+    """`gateway.tools.request.message_id` of the key; unique too."""
+    call_id: str
+    carrier_call_id: str
+    tool_call_id: str
+    agent: str
+    tool: str
+    from_number: str
+    arguments: str
+    """Canonical JSON; kept until the outcome is known."""
+    arguments_hash: str
+    """SHA-256 of it, hex."""
+    idempotent: bool
+    created_at: datetime
+    state: str = "intended"
+    """intended, pending, done, failed or unknown; see `states.py`."""
+
+
+@dataclass(slots=True, frozen=True)
+class StoredInvocation:
+    """A function call as it is in the ledger."""
+
+    key: str
+    message_id: str
+    call_id: str
+    carrier_call_id: str
+    tool_call_id: str
+    agent: str
+    tool: str
+    from_number: str
+    arguments: str | None
+    arguments_hash: str
+    idempotent: bool
+    state: str
+    output: str | None
+    """JSON text for the model, once there is one."""
+    detail: str | None
+    created_at: datetime
+    updated_at: datetime
+    owner: str
+
+
+@dataclass(slots=True, frozen=True)
+class DeliveryRow:
+    """An event on its way to the business."""
+
+    delivery_id: str
+    """`webhook-id` of every attempt; derived from the call and the event, so that it is never there twice."""
+    type: str
+    """call.started, transcript.turn, call.ended, …"""
+    call_id: str
+    agent: str
+    url: str
+    secret: str | None
+    """Reference to the signing secret (env:NAME, file:/path), never the secret; None: the gateway's own."""
+    body: str
+    """JSON text, sent as it is."""
+    created_at: datetime
+    next_at: datetime
+
+
+@dataclass(slots=True, frozen=True)
+class StoredDelivery:
+    """An event as it is in the outbox."""
+
+    delivery_id: str
+    type: str
+    call_id: str
+    agent: str
+    url: str
+    secret: str | None
+    body: str
+    state: str
+    """waiting, delivered or dead."""
+    attempts: int
+    next_at: datetime
+    detail: str | None
+    """What became of the last attempt: a status or the kind of failure; no content."""
+    created_at: datetime
+    updated_at: datetime
+    owner: str
+
+
+@dataclass(slots=True, frozen=True)
+class CallbackRow:
+    """A call that a caller asked for."""
+
+    callback_id: str
+    call_id: str
+    agent: str
+    to_number: str
+    from_number: str
+    """Our number that is to be shown."""
+    due_at: datetime
+    reason: str
+    zone: str | None
+    created_at: datetime
+
+
+@dataclass(slots=True, frozen=True)
+class StoredCallback:
+    """A call that was asked for, and what became of it."""
+
+    callback_id: str
+    call_id: str
+    agent: str
+    to_number: str
+    from_number: str
+    due_at: datetime
+    reason: str
+    zone: str | None
+    state: str
+    """waiting, placed, failed or dropped."""
+    attempts: int
     detail: str | None
     created_at: datetime
     updated_at: datetime

@@ -2,29 +2,39 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import NoReturn, Protocol
 
 import jsonschema_rs
 
-from gateway.agents import Agent, Tool
-from gateway.errors import ToolError
+from gateway.agents import Agent
+from gateway.agents.policy import ToolPolicy
+from gateway.errors import ConfigError, ToolError
 
-__all__ = ["Catalogue", "CatalogueTool", "ToolKind", "parse_arguments", "parse_json"]
+__all__ = ["Catalogue", "CatalogueTool", "ToolKind", "catalogue_tool", "parse_arguments", "parse_json"]
 
 MAX_ARGUMENTS_BYTES = 32 * 1024
 MAX_VIOLATIONS = 5
 """Schema violations told to the model at once; enough to repair a call in one go."""
 MAX_VIOLATION_CHARS = 300
+BUILT_IN_POLICY = ToolPolicy(effect="read")
 
 
 class ToolKind(Enum):
     """Who carries the call out."""
 
     WEBHOOK = "webhook"
+    """A signed POST to the business."""
+    OPERATION = "operation"
+    """A request of an OpenAPI document."""
+    MCP = "mcp"
+    """A tool of an MCP server."""
+    LOCAL = "local"
+    """The gateway, outside the call's core (schedule_callback, opt_out)."""
     BUILTIN = "builtin"
+    """The call's core."""
 
 
 class ArgumentsValidator(Protocol):
@@ -40,22 +50,62 @@ class CatalogueTool:
 
     name: str
     kind: ToolKind
+    description: str
+    parameters: Mapping[str, object]
+    """JSON Schema of the arguments as the model is shown it."""
+    policy: ToolPolicy
     validator: ArgumentsValidator
-    webhook: Tool | None = None
-    """The agent's entry; None for a built-in."""
+    target: object = None
+    """What its executor needs: `Tool` for WEBHOOK, `Operation` for OPERATION, `McpTarget` for MCP, None for ours."""
+
+
+def catalogue_tool(
+    name: str,
+    kind: ToolKind,
+    description: str,
+    parameters: Mapping[str, object],
+    policy: ToolPolicy | None = None,
+    target: object = None,
+) -> CatalogueTool:
+    """Return a tool with its schema compiled. Raises `ConfigError` for one that is no JSON Schema."""
+    try:
+        validator = _compiled(dict(parameters))
+    except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"tool {name}: the parameters are no JSON Schema: {reason}") from None
+    return CatalogueTool(name, kind, description, parameters, policy or BUILT_IN_POLICY, validator, target)
 
 
 class Catalogue:
     """The tools of one agent by name. Build it once per agent: schemas are compiled here."""
 
-    def __init__(self, agent: Agent) -> None:
-        self._tools = {
-            tool.name: CatalogueTool(tool.name, ToolKind.WEBHOOK, _compiled(tool.parameters), tool)
+    def __init__(self, agent: Agent, imported: Iterable[CatalogueTool] = ()) -> None:
+        """`imported` come from OpenAPI documents and MCP servers. Raises `ConfigError` when a name is there twice."""
+        own = [
+            catalogue_tool(tool.name, ToolKind.WEBHOOK, tool.description, tool.parameters, tool, tool)
             for tool in agent.tools
-        }
+        ]
+        self._tools: dict[str, CatalogueTool] = {}
+        for tool in (*own, *imported):
+            if tool.name in self._tools:
+                raise ConfigError(f"agent {agent.name}: there are two tools {tool.name!r}")
+            self._tools[tool.name] = tool
         for function in agent.built_in():
             name = str(function["name"])
-            self._tools[name] = CatalogueTool(name, ToolKind.BUILTIN, _compiled(function["parameters"]))
+            built_in = catalogue_tool(name, ToolKind.BUILTIN, str(function["description"]), function["parameters"])
+            self._tools[name] = built_in
+
+    def functions(self) -> list[dict[str, object]]:
+        """Return the tools in the Realtime API's form (`session.tools`)."""
+        return [
+            {
+                "type": "function",
+                "name": tool.name,
+                "description": tool.description,
+                "parameters": dict(tool.parameters),
+            }
+            for tool in self
+        ]
 
     def __iter__(self) -> Iterator[CatalogueTool]:
         return iter(self._tools.values())

@@ -7,10 +7,7 @@ file. A request is repeated only when its connection could not be made, so not o
 import asyncio
 import base64
 import binascii
-import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
@@ -22,6 +19,7 @@ from gateway.agents import AgentsFile, Tool, resolve_secret
 from gateway.errors import ConfigError, ToolError
 from gateway.tools.catalogue import parse_json
 from gateway.tools.netguard import GuardedTransport, NetGuard
+from gateway.tools.request import CallFacts, ToolOutcome, ToolRequest, message_id
 
 __all__ = [
     "CallFacts",
@@ -41,41 +39,6 @@ MAX_RESPONSE_BYTES = 256 * 1024
 MAX_ERROR_CHARS = 1000
 """Longest error text of a business that is passed on to the model."""
 USER_AGENT = "voice-agent-gateway"
-
-
-@dataclass(slots=True, frozen=True)
-class CallFacts:
-    """What a webhook is told about the telephone call."""
-
-    call_id: str
-    agent: str
-    direction: str
-    """inbound or outbound."""
-    from_number: str
-    to_number: str
-    metadata: Mapping[str, object] = field(default_factory=dict)
-
-
-@dataclass(slots=True, frozen=True)
-class ToolRequest:
-    """One function call to carry out; `arguments` have been checked by the catalogue."""
-
-    call: CallFacts
-    tool: Tool
-    tool_call_id: str
-    arguments: Mapping[str, object]
-
-
-@dataclass(slots=True, frozen=True)
-class ToolOutcome:
-    """How it went."""
-
-    ok: bool
-    output: str
-    """JSON text for the model: the result, or {"error": {"message": …}} it can talk about."""
-    detail: str
-    """For the journal: what happened, without secrets and content."""
-    elapsed_ms: int
 
 
 class WebhookInvoker:
@@ -115,13 +78,13 @@ class WebhookInvoker:
         """Carry out one function call. Takes at most the tool's `timeout_s`; raises nothing but cancellation."""
         loop = asyncio.get_running_loop()
         begun = loop.time()
-        deadline = begun + request.tool.timeout_s
+        deadline = begun + request.tool.policy.timeout_s
         try:
             async with asyncio.timeout_at(deadline):
                 output, detail = await self._attempts(request, deadline)
             ok = True
         except TimeoutError:
-            ok, detail = False, f"no answer within {request.tool.timeout_s:g} s"
+            ok, detail = False, f"no answer within {request.tool.policy.timeout_s:g} s"
             output = _error("the system did not answer in time")
         except ToolError as error:
             ok, detail = False, error.code or "failed"
@@ -140,21 +103,23 @@ class WebhookInvoker:
             raise ToolError("the system cannot be reached", code=code) from None
 
     async def _attempt(self, request: ToolRequest, deadline: float, attempt: int) -> tuple[str, str]:
+        tool = request.tool.target
+        assert isinstance(tool, Tool)
         left_s = max(deadline - asyncio.get_running_loop().time(), 0.001)
         body = _envelope(request, attempt, left_s)
         headers = {
-            **request.tool.headers,
-            **sign(self._keys(request.tool), _message_id(request), body),
+            **tool.headers,
+            **sign(self._keys(tool), message_id(request.key), body),
             "content-type": "application/json",
             "accept": "application/json",
             "accept-encoding": "identity",  # a small compressed answer can unfold to any size
             "user-agent": USER_AGENT,
-            "idempotency-key": f"{request.call.call_id}:{request.tool_call_id}",
+            "idempotency-key": request.key,
         }
         patience = httpx2.Timeout(left_s, connect=min(CONNECT_S, left_s))
         try:
             async with self._client.stream(
-                "POST", request.tool.url, content=body, headers=headers, timeout=patience
+                "POST", tool.url, content=body, headers=headers, timeout=patience
             ) as response:
                 return await _answer(response)
         except (httpx2.ConnectError, httpx2.ConnectTimeout):
@@ -231,18 +196,12 @@ def sign(keys: list[Webhook], message_id: str, body: str) -> dict[str, str]:
     }
 
 
-def _message_id(request: ToolRequest) -> str:
-    """Return the id that every repetition of this request carries; derived, so that a replayed call repeats it."""
-    digest = hashlib.sha256(f"{request.call.call_id}:{request.tool_call_id}".encode()).hexdigest()
-    return f"msg_{digest[:32]}"
-
-
 def _envelope(request: ToolRequest, attempt: int, left_s: float) -> str:
     call = request.call
     return json.dumps(
         {
             "type": "tool.call",
-            "id": _message_id(request),
+            "id": message_id(request.key),
             "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "api_version": API_VERSION,
             "data": {

@@ -9,6 +9,7 @@ from gateway.core import Call, CallPlan, Phase, TurnTaking
 from gateway.core import commands as cmd
 from gateway.core import events as ev
 from gateway.core.call import TRANSITIONS
+from gateway.core.plan import ToolRules
 
 USAGE = None
 
@@ -181,7 +182,7 @@ def test_a_duplicate_or_unknown_result_is_not_passed_on() -> None:
 
 
 def test_a_tool_that_does_not_answer_is_answered_for() -> None:
-    call = active(CallPlan(tool_deadline_s={"lookup": 4.0}))
+    call = active(CallPlan(tools={"lookup": ToolRules(deadline_s=4.0)}))
     call.receive(ev.ResponseCreated("r1", ""), 2.0)
     call.receive(done("r1", lookup()), 2.0)
     assert call.deadline == 6.0

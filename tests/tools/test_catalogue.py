@@ -38,7 +38,7 @@ def refusal(text: str) -> str:
 def test_webhooks_and_the_built_in_are_found_by_name() -> None:
     catalogue = Catalogue(AGENT)
     assert catalogue.find("lookup_order").kind is ToolKind.WEBHOOK
-    assert catalogue.find("lookup_order").webhook == AGENT.tools[0]
+    assert catalogue.find("lookup_order").target == AGENT.tools[0]
     assert catalogue.find("hang_up").kind is ToolKind.BUILTIN
     assert [tool.name for tool in catalogue] == ["lookup_order", "hang_up"]
 
@@ -89,6 +89,6 @@ def test_every_function_that_the_gateway_runs_is_known_as_built_in() -> None:
     keys = {"collect_digits": True, "send_digits": True, "transfer": {"targets": {"desk": {"number": "+14155550100"}}}}
     catalogue = Catalogue(Agent.model_validate({"instructions": "x", **keys}))
     assert [tool.name for tool in catalogue] == ["transfer_call", "collect_digits", "send_digits", "hang_up"]
-    assert all(tool.kind is ToolKind.BUILTIN and tool.webhook is None for tool in catalogue)
+    assert all(tool.kind is ToolKind.BUILTIN and tool.target is None for tool in catalogue)
     with pytest.raises(ToolError, match="target"):
         parse_arguments(catalogue.find("transfer_call"), '{"target": "+14155550100", "summary": "x"}')

@@ -10,6 +10,7 @@ from standardwebhooks import Webhook
 
 from gateway.agents import AgentsFile, Tool
 from gateway.errors import ConfigError
+from gateway.tools.catalogue import ToolKind, catalogue_tool
 from gateway.tools.netguard import NetGuard
 from gateway.tools.webhook import (
     CallFacts,
@@ -36,7 +37,8 @@ def request(url: str, *, timeout_s: float = 5, secret: str | None = None) -> Too
         timeout_s=timeout_s,
         headers={"X-Tenant": "acme"},
     )
-    return ToolRequest(CALL, tool, "call_abc", {"order_id": "A1 ü"})
+    offered = catalogue_tool(tool.name, ToolKind.WEBHOOK, tool.description, tool.parameters, tool, tool)
+    return ToolRequest(CALL, offered, "call_abc", {"order_id": "A1 ü"})
 
 
 def invoker(guard: NetGuard | None = None) -> WebhookInvoker:
