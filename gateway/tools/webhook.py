@@ -5,8 +5,6 @@ file. A request is repeated only when its connection could not be made, so not o
 """
 
 import asyncio
-import base64
-import binascii
 import json
 from datetime import UTC, datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -15,11 +13,12 @@ import httpx2
 from pydantic import SecretStr
 from standardwebhooks import Webhook
 
-from gateway.agents import AgentsFile, Tool, resolve_secret
+from gateway.agents import Tool
 from gateway.errors import ConfigError, ToolError
 from gateway.tools.catalogue import parse_json
 from gateway.tools.netguard import GuardedTransport, NetGuard
 from gateway.tools.request import CallFacts, ToolOutcome, ToolRequest, message_id
+from gateway.tools.signing import secret_problems, sign, signing_keys, tool_keys
 
 __all__ = [
     "CallFacts",
@@ -142,58 +141,6 @@ class WebhookInvoker:
             return tool_keys(tool, self._default_secret)
         except ConfigError as error:
             raise ToolError("the system is not set up correctly", permanent=True, code=str(error)) from None
-
-
-def tool_keys(tool: Tool, default: SecretStr | None) -> list[Webhook]:
-    """Return the keys that sign this tool's requests, read now. Raises `ConfigError`."""
-    secret = resolve_secret(tool.secret) if tool.secret is not None else default
-    if secret is None:
-        raise ConfigError("no signing secret; set the tool's secret or GATEWAY_WEBHOOK_SECRET")
-    return signing_keys(secret)
-
-
-def secret_problems(agents: AgentsFile, default: SecretStr | None) -> list[str]:
-    """Return one sentence per tool that could not sign; ask before serving, callers would find out otherwise."""
-    problems = []
-    for agent in agents.agents.values():
-        for tool in agent.tools:
-            try:
-                tool_keys(tool, default)
-            except ConfigError as error:
-                problems.append(f"tool {agent.name}/{tool.name}: {error}")
-    return problems
-
-
-def signing_keys(secret: SecretStr) -> list[Webhook]:
-    """Return the keys in a secret: `whsec_` and base64, or raw text; two, separated by blanks, while rotating.
-
-    Raises `ConfigError` when a `whsec_` secret is not base64.
-    """
-    keys = []
-    for part in secret.get_secret_value().split():
-        raw = part.encode()
-        if part.startswith("whsec_"):
-            try:
-                encoded = part.removeprefix("whsec_")
-                raw = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
-            except binascii.Error:
-                raise ConfigError("the signing secret begins with whsec_ but is not base64 after that") from None
-        if not raw:
-            raise ConfigError("the signing secret is empty")
-        keys.append(Webhook(raw))
-    if not keys:
-        raise ConfigError("the signing secret is empty")
-    return keys
-
-
-def sign(keys: list[Webhook], message_id: str, body: str) -> dict[str, str]:
-    """Return the three headers of Standard Webhooks; one signature per key, so that receivers can rotate."""
-    now = datetime.now(UTC)
-    return {
-        "webhook-id": message_id,
-        "webhook-timestamp": str(int(now.timestamp())),
-        "webhook-signature": " ".join(key.sign(message_id, now, body) for key in keys),
-    }
 
 
 def _envelope(request: ToolRequest, attempt: int, left_s: float) -> str:
