@@ -115,7 +115,7 @@ class CallMaker:
             carrier=offer.carrier,
             carrier_call_id=offer.carrier_call_id,
         )
-        plan, control = plan_of(agent), self.control
+        plan, control = plan_of(agent, self._catalogues[agent.name]), self.control
         ports = Ports(
             open_model=lambda feed: self._open_model(agent, plan, feed),
             invoke=lambda command: self._invoke(facts, agent.name, command),
@@ -134,7 +134,8 @@ class CallMaker:
 
     def _open_model(self, agent: Agent, plan: CallPlan, feed: Callable[[Event], None]) -> Model:
         target = ModelTarget(self.settings.model_endpoint(agent.model), self.settings.model_headers())
-        return RealtimeConnection(target, session_of(agent, plan), feed, open_socket=self.open_socket, rng=self.rng)
+        session = session_of(agent, plan, self._catalogues[agent.name])
+        return RealtimeConnection(target, session, feed, open_socket=self.open_socket, rng=self.rng)
 
     async def _invoke(self, facts: CallFacts, agent: str, command: InvokeTool) -> ToolResult:
         try:

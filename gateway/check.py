@@ -22,6 +22,7 @@ from gateway.plans import plan_of, session_of
 from gateway.realtime.codec import session_update
 from gateway.realtime.connection import dial
 from gateway.records.recording import unwritable
+from gateway.tools.catalogue import Catalogue
 from gateway.tools.netguard import NetGuard, tls_context
 from gateway.tools.webhook import tool_keys
 from gateway.wire import TextSocket, WireClosed
@@ -294,7 +295,8 @@ async def _session(settings: Settings, agent: Agent) -> str:
     socket = await _open(settings, agent.model)
     try:
         await _event(socket, "session.created")
-        await socket.send(session_update(session_of(agent, plan_of(agent))))
+        catalogue = Catalogue(agent)
+        await socket.send(session_update(session_of(agent, plan_of(agent, catalogue), catalogue)))
         updated = await _event(socket, "session.updated", f"change what agent {agent.name} asks for in the agents file")
     finally:
         await socket.close()

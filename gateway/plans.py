@@ -3,13 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.agents import Agent, BargeIn, Transfer
+from gateway.agents import Agent, BargeIn, Lookup, ToolPolicy, Transfer, Waiting
 from gateway.agents import EarlyReply as EarlyReplySection
 from gateway.agents import Idle as IdleSection
+from gateway.agents.functions import LOCAL
+from gateway.agents.template import fill
 from gateway.core.plan import (
     CallPlan,
+    Confirmation,
     EarlyReply,
+    Filler,
     Idle,
+    OnInterrupt,
     ReversibleBargeIn,
     ToolRules,
     TransferMode,
@@ -17,38 +22,81 @@ from gateway.core.plan import (
     TurnTaking,
 )
 from gateway.realtime.codec import turn_detection
+from gateway.tools.catalogue import Catalogue, ToolKind
 
 __all__ = ["plan_of", "session_of"]
 
 TOOL_GRACE_S = 1.0
-"""The webhook client gives up by itself at the tool's time-out; the core's own deadline comes after it."""
+"""Whoever carries a function out gives up by itself at its time-out; the core's own deadline comes after it."""
+LOOKUP_GRACE_S = 0.2
+"""The same for the look-up before the first word, which a caller listens to."""
 
 
-def plan_of(agent: Agent) -> CallPlan:
-    """Return what the core is told about an agent."""
+def plan_of(
+    agent: Agent, catalogue: Catalogue, *, variables: Mapping[str, object] | None = None, briefing_s_min: float = 0.0
+) -> CallPlan:
+    """Return what the core is told about an agent whose tools are those of `catalogue`.
+
+    `variables` are what is known of the call when it is offered; a look-up's come later, with `Briefed`. The first
+    word waits for `Briefed` at least `briefing_s_min`: where a call goes on, for its past.
+    """
     turns = agent.turn_detection.turn_taking()
     return CallPlan(
         instructions=agent.instructions,
-        greeting=agent.greeting,
+        greeting=_text(agent.greeting, variables),
         greeting_interruptible=agent.greeting_interruptible,
         turns=turns,
         reversible=_reversible(agent.barge_in),
         early_reply=_early_reply(agent.early_reply, turns),
         idle=_idle(agent.idle),
         transcribes=agent.transcription is not None,
+        transcription=agent.transcription_config or {},
         keys_to_model=agent.keys_to_model,
+        languages=frozenset(agent.set_language or ()),
         transfer_targets=_targets(agent.transfer),
-        tools={tool.name: ToolRules(deadline_s=tool.timeout_s + TOOL_GRACE_S) for tool in agent.tools},
-        built_in=frozenset(str(function["name"]) for function in agent.built_in()),
+        tools=_tools(catalogue, variables),
+        corrects_claims=agent.correct_claims,
+        briefing_s=max(_briefing_s(agent.lookup), briefing_s_min),
+        built_in=frozenset(str(function["name"]) for function in agent.built_in()) - LOCAL,
         max_duration_s=agent.limits.max_duration_s,
         max_cost_usd=agent.limits.max_cost_usd,
     )
 
 
-def session_of(agent: Agent, plan: CallPlan) -> dict[str, Any]:
+def session_of(agent: Agent, plan: CallPlan, catalogue: Catalogue) -> dict[str, Any]:
     """Return the Realtime `session` object of a call; its turn detection is made as that of a mid-call change is."""
     detection = turn_detection(plan.told(plan.turns), creates=plan.server_answers, interrupts=plan.server_answers)
-    return agent.session_config(detection)
+    return agent.session_config(detection, catalogue.functions())
+
+
+def _text(template: str | None, variables: Mapping[str, object] | None) -> str | None:
+    """Return the text filled, None where nothing is left to say."""
+    return (fill(template, variables or {}).strip() or None) if template is not None else None
+
+
+def _tools(catalogue: Catalogue, variables: Mapping[str, object] | None) -> Mapping[str, ToolRules]:
+    return {tool.name: _rules(tool.policy, variables) for tool in catalogue if tool.kind is not ToolKind.BUILTIN}
+
+
+def _rules(policy: ToolPolicy, variables: Mapping[str, object] | None) -> ToolRules:
+    return ToolRules(
+        deadline_s=policy.timeout_s + TOOL_GRACE_S,
+        pending_s=policy.pending_s,
+        filler=_filler(policy.speak_while_waiting, variables),
+        on_interrupt=OnInterrupt(policy.on_interrupt),
+        confirmation=Confirmation(policy.requires_confirmation or "none"),
+        claims=policy.claims,
+    )
+
+
+def _filler(section: Waiting | None, variables: Mapping[str, object] | None) -> Filler | None:
+    if section is None:
+        return None
+    return Filler(section.after_s, _text(section.say, variables), section.sound)
+
+
+def _briefing_s(section: Lookup | None) -> float:
+    return section.timeout_s + LOOKUP_GRACE_S if section is not None else 0.0
 
 
 def _reversible(section: BargeIn) -> ReversibleBargeIn | None:

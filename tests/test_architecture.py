@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "config": frozenset({"apikeys", "errors"}),
     "agentfile": frozenset({"errors"}),
     "agents": frozenset({"agentfile", "core", "errors"}),
-    "plans": frozenset({"agents", "core", "realtime"}),
+    "plans": frozenset({"agents", "core", "realtime", "tools"}),
     "tools": frozenset({"agents", "config", "errors"}),
     "outbound": frozenset({"apikeys", "config", "errors", "store"}),
     "session": frozenset({"carriers", "core", "errors"}),

@@ -5,10 +5,14 @@ Values that decide how a call feels are explicit defaults here, never left to th
 """
 
 from gateway.agents.agent import DEFAULT_MODEL, Agent, Fallback, Limits, Transcription
+from gateway.agents.around import Callbacks, Events, EventType, Lookup
 from gateway.agents.behaviour import BargeIn, EarlyReply, Idle, Transfer, TransferEntry
 from gateway.agents.file import AgentsFile, load_agents, schema
 from gateway.agents.functions import HANG_UP, HANG_UP_TOOL
-from gateway.agents.tool import Tool, resolve_secret
+from gateway.agents.imports import ImportedTool, Mcp, OpenApi
+from gateway.agents.outside import Auth, resolve_secret
+from gateway.agents.policy import Bound, PolicyOverrides, ToolLimits, ToolPolicy, Waiting
+from gateway.agents.tool import Tool
 from gateway.agents.turns import Manual, SemanticVad, ServerVad, TurnDetection, TurnPreset, turn_taking
 
 __all__ = [
@@ -17,20 +21,33 @@ __all__ = [
     "HANG_UP_TOOL",
     "Agent",
     "AgentsFile",
+    "Auth",
     "BargeIn",
+    "Bound",
+    "Callbacks",
     "EarlyReply",
+    "EventType",
+    "Events",
     "Fallback",
     "Idle",
+    "ImportedTool",
     "Limits",
+    "Lookup",
     "Manual",
+    "Mcp",
+    "OpenApi",
+    "PolicyOverrides",
     "SemanticVad",
     "ServerVad",
     "Tool",
+    "ToolLimits",
+    "ToolPolicy",
     "Transcription",
     "Transfer",
     "TransferEntry",
     "TurnDetection",
     "TurnPreset",
+    "Waiting",
     "load_agents",
     "resolve_secret",
     "schema",

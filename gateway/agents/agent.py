@@ -1,18 +1,21 @@
 """One agent: what it says, hears, may do and may cost, and the Realtime session that this asks for."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, field_validator
 from pydantic_core.core_schema import ValidationInfo
 
+from gateway.agents.around import CallbacksField, Events, Lookup
 from gateway.agents.behaviour import BargeIn, BargeInField, EarlyReply, EarlyReplyField, IdleField, Transfer
 from gateway.agents.functions import (
     COLLECT_DIGITS_TOOL,
     HANG_UP_TOOL,
     SEND_DIGITS_TOOL,
+    set_language_tool,
     transfer_call_tool,
 )
+from gateway.agents.imports import Mcp, OpenApi
 from gateway.agents.numbers import E164
 from gateway.agents.section import Section
 from gateway.agents.tool import Tool
@@ -21,6 +24,8 @@ from gateway.agents.turns import ServerVad, TurnDetection
 __all__ = ["DEFAULT_MODEL", "Agent", "Fallback", "Limits", "Transcription"]
 
 DEFAULT_MODEL = "gpt-realtime-2.1"
+
+Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
 
 
 class Transcription(Section):
@@ -66,10 +71,10 @@ class Agent(Section):
     model: str = Field(default=DEFAULT_MODEL, min_length=1, max_length=100)
     """Realtime model; on Azure the deployment name."""
     greeting: str | None = Field(default=None, min_length=1, max_length=2000)
-    """First sentence, said exactly so; null: the caller speaks first."""
+    """First sentence, said exactly so; null: the caller speaks first. "{{name}}" is a variable that `lookup` told."""
     greeting_interruptible: bool = True
     """Whether the caller may cut the greeting; false for what must be heard. Speech meanwhile is answered after it."""
-    language: str | None = Field(default=None, pattern=r"^[a-z]{2,3}$")
+    language: Language | None = None
     """ISO 639 code the transcription expects; null: detected."""
     transcription: Transcription | None = Field(default_factory=Transcription)
     """Transcription of the caller; null: records hold the agent's side only."""
@@ -88,6 +93,16 @@ class Agent(Section):
     """Filter in front of the model: near_field for handsets, far_field for speakerphones, null for none."""
     tools: tuple[Tool, ...] = Field(default=(), max_length=128)
     """Functions the model may call, beside the built-in ones."""
+    openapi: tuple[OpenApi, ...] = Field(default=(), max_length=20)
+    """Functions made of operations of OpenAPI documents."""
+    mcp: tuple[Mcp, ...] = Field(default=(), max_length=20)
+    """Functions of MCP servers."""
+    lookup: Lookup | None = None
+    """What is asked about a caller while it rings; null: nothing."""
+    events: Events | None = None
+    """What the business is told of calls; null: nothing."""
+    correct_claims: bool = False
+    """Whether the model is told to correct itself when it claims what no function did (`claims` of the tools)."""
     transfer: Transfer | None = None
     """To whom callers may be transferred; null: nobody. With it the model has `transfer_call`."""
     hang_up: bool = True
@@ -96,6 +111,12 @@ class Agent(Section):
     """Whether the model may let the caller key in a number (`collect_digits`), secretly where that is asked."""
     send_digits: bool = False
     """Whether the model may press keys on the call (`send_digits`), for menus at the other end."""
+    set_language: tuple[Language, ...] | None = Field(default=None, min_length=1, max_length=20)
+    """Languages the call may go on in, ISO 639 codes; with them the model has `set_language`. null: none."""
+    schedule_callback: CallbacksField = None
+    """Whether the model may promise the caller a call (`schedule_callback`); null or false: no."""
+    opt_out: bool = False
+    """Whether the model may note that the caller wants no more calls (`opt_out`); they are then never dialled."""
     keys_to_model: bool = True
     """Whether keys that nobody collects are told to the model as text."""
     limits: Limits = Field(default_factory=Limits)
@@ -129,11 +150,22 @@ class Agent(Section):
         """The agent's key in the file."""
         return self._name
 
-    def session_config(self, turn_detection: Mapping[str, Any] | None) -> dict[str, Any]:
+    @property
+    def transcription_config(self) -> dict[str, str] | None:
+        """The API's `audio.input.transcription` section; None: the caller is not transcribed."""
+        if self.transcription is None:
+            return None
+        language = {"language": self.language} if self.language else {}
+        return self.transcription.model_dump(exclude_none=True) | language
+
+    def session_config(
+        self, turn_detection: Mapping[str, Any] | None, functions: Sequence[Mapping[str, object]]
+    ) -> dict[str, Any]:
         """Return the Realtime `session` object: mu-law both ways, every value explicit.
 
         `turn_detection` as the codec makes it from the call's plan, which is also how it is changed in mid-call; None
-        turns it off. Realtime API, client event `session.update`; `model` is not in it, the connection's URL decides.
+        turns it off. `functions` are all that the model may call. Realtime API, client event `session.update`; `model`
+        is not in it, the connection's URL decides.
         """
         noise = {"type": self.noise_reduction} if self.noise_reduction else None
         return {
@@ -144,35 +176,27 @@ class Agent(Section):
                 "input": {
                     "format": {"type": "audio/pcmu"},
                     "noise_reduction": noise,
-                    "transcription": self._transcription_config(),
+                    "transcription": self.transcription_config,
                     "turn_detection": turn_detection,
                 },
                 "output": {"format": {"type": "audio/pcmu"}, "voice": self.voice},
             },
-            "tools": self._tools_config(),
+            "tools": [dict(function) for function in functions],
             "tool_choice": "auto",
         }
 
-    def _transcription_config(self) -> dict[str, str] | None:
-        if self.transcription is None:
-            return None
-        language = {"language": self.language} if self.language else {}
-        return self.transcription.model_dump(exclude_none=True) | language
-
-    def _tools_config(self) -> list[dict[str, Any]]:
-        tools = [
-            {"type": "function", "name": tool.name, "description": tool.description, "parameters": tool.parameters}
-            for tool in self.tools
-        ]
-        return [*tools, *(dict(function) for function in self.built_in())]
-
     def built_in(self) -> Iterator[Mapping[str, Any]]:
-        """Yield the functions that the gateway runs for this agent, in the API's form."""
+        """Yield the functions that the gateway runs for this agent, in the API's form.
+
+        Those of `functions.LOCAL` are carried out beside the call, the others by its core.
+        """
         if self.transfer is not None:
             yield transfer_call_tool({name: target.description for name, target in self.transfer.targets.items()})
         if self.collect_digits:
             yield COLLECT_DIGITS_TOOL
         if self.send_digits:
             yield SEND_DIGITS_TOOL
+        if self.set_language is not None:
+            yield set_language_tool(self.set_language)
         if self.hang_up:
             yield HANG_UP_TOOL

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
 from gateway import agentfile
@@ -24,6 +24,8 @@ class AgentsFile(Section):
 
     agents: dict[AgentName, Agent] = Field(min_length=1, max_length=1000)
     """Agents by name: lower-case letters, digits, - and _."""
+
+    _folder: Path = PrivateAttr(default_factory=Path)
 
     @model_validator(mode="after")
     def _whole(self) -> "AgentsFile":
@@ -43,6 +45,11 @@ class AgentsFile(Section):
         return default
 
     @property
+    def folder(self) -> Path:
+        """Where relative paths of the file begin: its own folder; the working folder for one built in code."""
+        return self._folder
+
+    @property
     def content_hash(self) -> str:
         """SHA-256 of what the file means; comments and order of keys do not change it. Kept in each call's record."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
@@ -50,7 +57,9 @@ class AgentsFile(Section):
 
 def load_agents(path: Path) -> AgentsFile:
     """Read and check the agents file. Raises `ConfigError`, one `file:line:column: sentence` per line."""
-    return agentfile.load(path, AgentsFile, cross_check)
+    agents = agentfile.load(path, AgentsFile, cross_check)
+    agents._folder = path.resolve().parent
+    return agents
 
 
 def schema() -> dict[str, Any]:
@@ -74,6 +83,8 @@ def cross_check(data: object) -> Iterator[Problem]:
                 yield Problem(("agents", name, "default"), f"agent {default!r} is the default already; only one can be")
             default = default or str(name)
         yield from _doubled_tools(str(name), agent)
+        yield from _doubled_servers(str(name), agent)
+        yield from _strange_caller(str(name), agent, agents)
 
 
 def _shared_numbers(name: str, agent: Mapping[str, object], owners: dict[str, str]) -> Iterator[Problem]:
@@ -94,3 +105,21 @@ def _doubled_tools(name: str, agent: Mapping[str, object]) -> Iterator[Problem]:
         seen[tool_name] += 1
         if seen[tool_name] == 2:
             yield Problem(("agents", name, "tools", index, "name"), f"this agent has a tool {tool_name!r} already")
+
+
+def _doubled_servers(name: str, agent: Mapping[str, object]) -> Iterator[Problem]:
+    servers = agent.get("mcp")
+    seen: set[str] = set()
+    for index, server in enumerate(servers if isinstance(servers, list | tuple) else ()):
+        server_name = server.get("name") if isinstance(server, dict) else None
+        if isinstance(server_name, str) and server_name in seen:
+            yield Problem(("agents", name, "mcp", index, "name"), f"this agent has a server {server_name!r} already")
+        if isinstance(server_name, str):
+            seen.add(server_name)
+
+
+def _strange_caller(name: str, agent: Mapping[str, object], agents: Mapping[str, object]) -> Iterator[Problem]:
+    section = agent.get("schedule_callback")
+    caller = section.get("agent") if isinstance(section, dict) else None
+    if isinstance(caller, str) and caller not in agents:
+        yield Problem(("agents", name, "schedule_callback", "agent"), f"there is no agent {caller[:64]!r} in this file")

@@ -4,11 +4,19 @@ A model follows a description closely, so each says when to call it, what to say
 arguments are the core's (`gateway.core`); they never reach a webhook.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from gateway.core.functions import COLLECT_DIGITS, HANG_UP, SEND_DIGITS, TRANSFER_CALL
+from gateway.core.functions import (
+    COLLECT_DIGITS,
+    HANG_UP,
+    OPT_OUT,
+    SCHEDULE_CALLBACK,
+    SEND_DIGITS,
+    SET_LANGUAGE,
+    TRANSFER_CALL,
+)
 
 __all__ = [
     "BUILT_IN",
@@ -16,13 +24,21 @@ __all__ = [
     "COLLECT_DIGITS_TOOL",
     "HANG_UP",
     "HANG_UP_TOOL",
+    "LOCAL",
+    "OPT_OUT",
+    "SCHEDULE_CALLBACK",
     "SEND_DIGITS",
     "SEND_DIGITS_TOOL",
+    "SET_LANGUAGE",
     "TRANSFER_CALL",
+    "set_language_tool",
     "transfer_call_tool",
 ]
 
-BUILT_IN = frozenset({HANG_UP, TRANSFER_CALL, COLLECT_DIGITS, SEND_DIGITS})
+LOCAL = frozenset({SCHEDULE_CALLBACK, OPT_OUT})
+"""Those that are kept on record and carried out beside the call, not by its core."""
+
+BUILT_IN = LOCAL | {HANG_UP, TRANSFER_CALL, COLLECT_DIGITS, SEND_DIGITS, SET_LANGUAGE}
 """Names that no tool of the business may take."""
 
 MAX_DIGITS = 32
@@ -118,4 +134,16 @@ def transfer_call_tool(targets: Mapping[str, str]) -> Mapping[str, Any]:
         },
         "target",
         "summary",
+    )
+
+
+def set_language_tool(languages: Sequence[str]) -> Mapping[str, Any]:
+    """Return the function by which the model says which language the call goes on in; `languages` are ISO 639 codes."""
+    return _function(
+        SET_LANGUAGE,
+        "Say that the call goes on in another language, so that the caller is understood in it. Call it as soon as the "
+        "caller speaks, or asks for, one of the languages below that is not the one you speak; then go on in it, "
+        "beginning with an answer to what they said. Not for single foreign words, names or addresses.",
+        {"language": {"type": "string", "enum": list(languages), "description": "ISO 639 code of the language."}},
+        "language",
     )

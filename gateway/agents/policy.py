@@ -1,13 +1,37 @@
 """What the gateway sees to around a function, whoever carries it out; the model cannot change any of it."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+import jsonschema_rs
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic.functional_serializers import model_serializer
+from pydantic_core.core_schema import SerializerFunctionWrapHandler, ValidationInfo
 
 from gateway.agents.section import Section
+from gateway.errors import ConfigError
 
-__all__ = ["Bound", "ToolLimits", "ToolPolicy", "Waiting", "WaitingField"]
+__all__ = ["Bound", "PolicyOverrides", "ToolLimits", "ToolPolicy", "Waiting", "WaitingField", "whole_match"]
+
+MAX_PATTERN_BYTES = 1 << 20
+"""Of a compiled pattern; `a{1000}{1000}` would be a gigabyte."""
+
+
+def whole_match(pattern: str) -> Callable[[str], bool]:
+    """Return what tells whether a whole text matches. Raises `ValueError` for what is no pattern.
+
+    In time that grows with the text only: no look-around and no back references, so that no text of a model, which is
+    as long as the caller can talk it into, makes it search for ever.
+    """
+    options = jsonschema_rs.RegexOptions(size_limit=MAX_PATTERN_BYTES)
+    try:
+        for text in (pattern, f"^(?:{pattern})$"):
+            validator = jsonschema_rs.validator_for({"type": "string", "pattern": text}, pattern_options=options)
+    except (jsonschema_rs.ValidationError, ValueError):
+        raise ValueError(
+            "is not a regular expression that can be used; look-around and back references cannot"
+        ) from None
+    return validator.is_valid
 
 
 class Waiting(Section):
@@ -19,6 +43,13 @@ class Waiting(Section):
     """Said word for word; null: the model finds a few words itself, in the language of the call."""
     sound: bool = False
     """A soft tone in place of words."""
+
+    @field_validator("sound")
+    @classmethod
+    def _in_place_of_words(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("say") is not None:
+            raise ValueError("a tone takes the place of words; keep either sound or say")
+        return value
 
 
 class ToolLimits(Section):
@@ -44,10 +75,32 @@ class Bound(Section):
     allowed: tuple[str | int | float | bool, ...] | None = Field(default=None, min_length=1, max_length=1000)
     """The only values."""
     pattern: str | None = Field(default=None, max_length=500)
-    """Regular expression that the whole text must match."""
+    """Regular expression that the whole text must match; without look-around and back references."""
     fixed: Any = None
     """The value itself: the model does not see the argument. "{{caller}}" and "{{called}}" are the numbers of the
     call, "{{name}}" a variable of it."""
+
+    @field_validator("pattern")
+    @classmethod
+    def _usable(cls, value: str | None) -> str | None:
+        if value is not None:
+            whole_match(value)
+        return value
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        if self.is_fixed and len(self.model_fields_set) > 1:
+            raise ValueError("fixed is the value itself; nothing else can bound it")
+        if not self.model_fields_set:
+            raise ValueError("bounds nothing; say what the argument may be, such as {maximum: 100}")
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError(f"minimum ({self.minimum:g}) should not be above maximum ({self.maximum:g})")
+        return self
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether `fixed` was given, be it null."""
+        return "fixed" in self.model_fields_set
 
 
 def _waiting(value: object) -> object:
@@ -67,9 +120,7 @@ def _waiting(value: object) -> object:
 WaitingField = Annotated[Waiting | None, BeforeValidator(_waiting, json_schema_input_type=bool | str | Waiting | None)]
 
 
-class ToolPolicy(Section):
-    """The part that functions of every origin have in common."""
-
+class _Policy(Section):
     effect: Literal["read", "write"] = "write"
     """read: it changes nothing, so it may be repeated; write: it is put on record before it leaves and sent again only
     where nobody can have received it, or where `idempotent` says that the business takes care."""
@@ -93,8 +144,71 @@ class ToolPolicy(Section):
     claims: tuple[Annotated[str, Field(min_length=3, max_length=200)], ...] = Field(default=(), max_length=50)
     """Phrases by which the agent claims to have done this ("I have booked"); a claim without it is put on record."""
 
+
+class ToolPolicy(_Policy):
+    """The part that functions of every origin have in common."""
+
     @model_validator(mode="after")
-    def _sound(self) -> "ToolPolicy":
+    def _sound(self) -> Self:
         if self.on_interrupt == "cancel" and self.effect == "write":
             raise ValueError("on_interrupt: cancel needs effect: read; what has left cannot be undone")
+        if self.pending_s < self.timeout_s:
+            raise ValueError(
+                f"pending_s ({self.pending_s:g}) should not be shorter than timeout_s ({self.timeout_s:g})"
+            )
+        waiting = self.speak_while_waiting
+        if waiting is not None and "after_s" in waiting.model_fields_set and waiting.after_s >= self.timeout_s:
+            raise ValueError(
+                f"speak_while_waiting.after_s ({waiting.after_s:g}) is never reached, timeout_s is {self.timeout_s:g}"
+            )
         return self
+
+    def unknown_bound(self, parameters: Mapping[str, Any]) -> str:
+        """Return a sentence when `bounds` names what is no property of these parameters (JSON Schema), else ""."""
+        properties = parameters.get("properties")
+        known = properties if isinstance(properties, Mapping) else {}
+        open_ended = "additionalProperties" in parameters or not isinstance(properties, Mapping)
+        for name, bound in self.bounds.items():
+            # A fixed argument need not be one that the model knows.
+            if name not in known and not bound.is_fixed and not open_ended:
+                listed = ", ".join(sorted(map(str, known))[:20]) or "none"
+                return f"bounds: there is no parameter {name!r}; the parameters are: {listed}"
+        return ""
+
+
+def _without_defaults(schema: dict[str, Any]) -> None:
+    for field in schema.get("properties", {}).values():
+        field.pop("default", None)
+
+
+class PolicyOverrides(_Policy):
+    """What is said otherwise about a function that comes from elsewhere; a key that is not there changes nothing."""
+
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
+
+    @model_serializer(mode="wrap")
+    def _only_what_is_said(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in serialize(self).items() if key in self.model_fields_set}
+
+    def over(self, below: "PolicyOverrides") -> "PolicyOverrides":
+        """Return what both say: this one where both do, bounds of different arguments together."""
+        said = _said(below) | _said(self)
+        if "bounds" in said:
+            said["bounds"] = below.bounds | self.bounds
+        return PolicyOverrides.model_validate(said)
+
+    def apply(self, policy: ToolPolicy) -> ToolPolicy:
+        """Return the policy with what is said here. Raises `ConfigError` when the two do not go together."""
+        base = {key: value for key, value in policy if key in _Policy.model_fields}
+        said = _said(self)
+        if "bounds" in said:
+            said["bounds"] = policy.bounds | self.bounds
+        try:
+            return ToolPolicy.model_validate(base | said)
+        except ValidationError as error:
+            detail = error.errors(include_url=False, include_input=False)[0]
+            raise ConfigError(detail["msg"].removeprefix("Value error, ")) from None
+
+
+def _said(section: PolicyOverrides) -> dict[str, Any]:
+    return {key: value for key, value in section if key in section.model_fields_set and key in _Policy.model_fields}

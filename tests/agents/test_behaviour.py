@@ -9,7 +9,7 @@ from gateway.agents import Agent, load_agents, turn_taking
 from gateway.core.plan import BACKCHANNELS, EarlyReply, Idle, ReversibleBargeIn, TransferMode, TransferTarget, TurnMode
 from gateway.core.plan import TurnTaking as Turns
 from gateway.errors import ConfigError
-from gateway.plans import plan_of, session_of
+from tests.agents.meaning import plan_of, session_of
 
 TARGETS = {
     "billing": {"number": "+14155550100", "description": "Questions about invoices."},
@@ -29,7 +29,7 @@ def agent(**keys: object) -> Agent:
 
 def detection(**keys: object) -> object:
     made = agent(**keys)
-    return session_of(made, plan_of(made))["audio"]["input"]["turn_detection"]
+    return session_of(made)["audio"]["input"]["turn_detection"]
 
 
 def refusal(folder: Path, *lines: str) -> str:

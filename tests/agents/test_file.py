@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 import gateway.agents
 from gateway.agents import Agent, AgentsFile, load_agents, resolve_secret, schema
 from gateway.errors import ConfigError
-from gateway.plans import plan_of, session_of
+from tests.agents.meaning import session_of
 
 FULL = """\
 # yaml-language-server: $schema=agents.schema.json
@@ -104,7 +104,7 @@ def loaded(file: Path, text: str) -> AgentsFile:
 
 
 def session(agent: Agent) -> dict[str, Any]:
-    return session_of(agent, plan_of(agent))
+    return session_of(agent)
 
 
 def test_a_full_file_is_read(file: Path) -> None:

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from gateway.agents import Agent
 from gateway.core.functions import collect_arguments, digits_arguments
-from gateway.plans import plan_of, session_of
+from tests.agents.meaning import plan_of, session_of
 
 ALL = Agent.model_validate(
     {
@@ -24,7 +24,7 @@ ALL = Agent.model_validate(
         },
     }
 )
-OFFERED = {tool["name"]: tool for tool in session_of(ALL, plan_of(ALL))["tools"]}
+OFFERED = {tool["name"]: tool for tool in session_of(ALL)["tools"]}
 
 
 def accepts(name: str, arguments: object) -> bool:
