@@ -2,11 +2,13 @@
 
 import logging
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self, Unpack
 
+from gateway.store.memory_work import MemoryWork, utc_now
 from gateway.store.rows import (
     AttemptRow,
     CallChanges,
@@ -22,16 +24,33 @@ from gateway.store.states import ATTEMPT_RANKS, CALL_RANKS, below
 __all__ = ["MemoryStore"]
 
 logger = logging.getLogger(__name__)
-OWNER = "memory/0"
 
 
-class MemoryStore:
+class MemoryStore(MemoryWork):
     """Keeps everything until the process ends; nothing survives it."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], datetime] = utc_now, owner: str = "memory/0") -> None:
+        """`clock` says what is due and when leases run out; give it the virtual one on a virtual clock."""
+        super().__init__(clock, owner)
         self.calls: dict[str, StoredCall] = {}
         self.journals: dict[str, list[JournalEntry]] = defaultdict(list)
         self.attempts: dict[str, StoredAttempt] = {}
+        self._orphans: list[StoredCall] = []
+
+    def reopened(self) -> "MemoryStore":
+        """Return the store as the next process finds it when this one is killed now; this one's later writes are lost
+        to it."""
+        node, boot = self.owner.rsplit("/", 1)
+        other = MemoryStore(self._clock, f"{node}/{int(boot) + 1}")
+        other.calls |= self.calls
+        other.journals |= {call_id: list(rows) for call_id, rows in self.journals.items()}
+        other.attempts |= self.attempts
+        other.invocations |= self.invocations
+        other.deliveries |= self.deliveries
+        other.callbacks |= self.callbacks
+        other.opt_outs |= self.opt_outs
+        other.leases |= self.leases
+        return other
 
     async def __aenter__(self) -> Self:
         return self
@@ -72,7 +91,7 @@ class MemoryStore:
                 latency=None,
                 recording_path=None,
                 agents_hash=row.agents_hash,
-                owner=OWNER,
+                owner=self.owner,
             ),
         )
 
@@ -121,7 +140,7 @@ class MemoryStore:
             detail=None,
             created_at=row.created_at,
             updated_at=row.created_at,
-            owner=OWNER,
+            owner=self.owner,
         )
         return True
 
@@ -138,7 +157,7 @@ class MemoryStore:
             return
         attempt = replace(attempt, carrier_call_id=attempt.carrier_call_id or carrier_call_id)
         if attempt.state in below(ATTEMPT_RANKS, state):
-            now = datetime.now(UTC)
+            now = self._clock()
             attempt = replace(attempt, state=state, carrier_sequence=sequence, detail=detail or None, updated_at=now)
         self.attempts[attempt_id] = attempt
 
@@ -161,5 +180,19 @@ class MemoryStore:
     async def get_attempt(self, attempt_id: str) -> StoredAttempt | None:
         return self.attempts.get(attempt_id)
 
+    async def calls_of(self, carrier_call_id: str) -> list[StoredCall]:
+        found = [call for call in self.calls.values() if call.carrier_call_id == carrier_call_id]
+        return sorted(found, key=lambda call: (call.offered_at, call.call_id))
+
     async def close_orphans(self, reason: str = "gateway_restarted") -> int:
-        return 0
+        lost = [call for call in self.calls.values() if call.ended_at is None and call.owner != self.owner]
+        for call in lost:
+            last_s = max((row.at_s for row in self.journals.get(call.call_id, ())), default=0.0)
+            ended_at = min(call.offered_at + timedelta(seconds=last_s), self._clock())
+            detail = f"no end was recorded; last journal entry at {last_s:.1f} s"
+            self.call_ended(CallEnd(call.call_id, ended_at, reason, round(last_s * 1000), detail))
+        self._orphans = [self.calls[call.call_id] for call in lost]
+        return len(lost)
+
+    def orphans(self) -> list[StoredCall]:
+        return list(self._orphans)

@@ -1,40 +1,49 @@
 """What each change of the store is in SQL: every rule that must hold is a condition in the statement itself.
 
 Texts are cut to their column and cleaned of what PostgreSQL refuses, so that no caller name and no error text can
-keep a record from being written. Inserts ignore a row that is there already: after a commit whose outcome was lost
-with the connection, the same batch is written again.
+keep a record from being written; columns marked `WHOLE` are cleaned only. Inserts ignore a row that is there already:
+after a commit whose outcome was lost with the connection, the same batch is written again.
 """
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from typing import Unpack
 
-from sqlalchemy import Executable, String, Table, func, or_, update
+from sqlalchemy import Column, Executable, RowMapping, String, Table, func, or_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import Insert
 
 from gateway.store.rows import AttemptRow, CallChanges, CallEnd, CallRow, JournalEntry, JsonValue
 from gateway.store.states import ATTEMPT_RANKS, CALL_RANKS, below
-from gateway.store.tables import attempts, calls, journal
+from gateway.store.tables import WHOLE, attempts, calls, journal
 
-__all__ = ["Statements", "Write"]
+__all__ = ["Changed", "Statements", "Write", "clean", "columns", "fitting"]
 
 TEXT_LIMIT = 4_000
 """Characters kept of an unbounded text column; details are for people."""
 
 
 @dataclass(slots=True, frozen=True)
+class Changed:
+    """What the last statement of a write did."""
+
+    rows: int
+    returned: Sequence[RowMapping] = ()
+    """The changed rows, where the statement asks for them (RETURNING)."""
+
+
+@dataclass(slots=True, frozen=True)
 class Write:
-    """Statements that belong together; `done` tells whether the last one changed a row."""
+    """Statements that belong together; `done` tells what the last one changed, once it is committed."""
 
     what: str
     """For the log; holds ids, never numbers or speech."""
     statements: Sequence[Executable]
     refused: str = ""
     """Logged when the last statement changed nothing; empty where that is the normal fate of a repeat."""
-    done: "asyncio.Future[bool] | None" = None
+    done: "asyncio.Future[Changed] | None" = None
 
     @property
     def withdrawn(self) -> bool:
@@ -53,12 +62,12 @@ class Statements:
         values = asdict(row) | {"owner": self.owner}
         return Write(
             f"offer of call {row.call_id}",
-            [self._insert(calls).values(_clean(calls, values))],
+            [self.insert(calls).values(clean(calls, values))],
             refused="call id already in use",
         )
 
     def updated(self, call_id: str, **changes: Unpack[CallChanges]) -> Write:
-        values = _clean(calls, dict(changes))
+        values = clean(calls, dict(changes))
         statement = update(calls).where(calls.c.call_id == call_id).values(values)
         return Write(f"update of call {call_id}", [statement], refused="no such call")
 
@@ -66,9 +75,7 @@ class Statements:
         """Write the end where there is none yet: the first end wins."""
         values = {name: value for name, value in asdict(end).items() if value is not None and name != "call_id"}
         statement = (
-            update(calls)
-            .where(calls.c.call_id == end.call_id, calls.c.ended_at.is_(None))
-            .values(_clean(calls, values))
+            update(calls).where(calls.c.call_id == end.call_id, calls.c.ended_at.is_(None)).values(clean(calls, values))
         )
         return Write(
             f"end of call {end.call_id} ({end.end_reason})",
@@ -89,10 +96,9 @@ class Statements:
         )
         return Write(f"carrier state {state}", [statement])
 
-    def attempt(self, row: AttemptRow, done: "asyncio.Future[bool]") -> Write:
+    def attempt(self, row: AttemptRow) -> Insert:
         values = asdict(row) | {"owner": self.owner, "updated_at": row.created_at}
-        statement = self._insert(attempts).values(_clean(attempts, values))
-        return Write(f"attempt {row.attempt_id}", [statement], done=done)
+        return self.insert(attempts).values(clean(attempts, values))
 
     def attempt_updated(
         self, attempt_id: str, state: str, carrier_call_id: str | None, sequence: int | None, detail: str
@@ -105,7 +111,7 @@ class Statements:
         forward = (
             update(attempts)
             .where(own, attempts.c.state.in_(below(ATTEMPT_RANKS, state)))
-            .values(_clean(attempts, values))
+            .values(clean(attempts, values))
         )
         if carrier_call_id is None:
             return Write(f"attempt {attempt_id} {state}", [forward])
@@ -115,9 +121,10 @@ class Statements:
         )
 
     def journal_insert(self) -> Insert:
-        return self._insert(journal)
+        return self.insert(journal)
 
-    def _insert(self, table: Table) -> Insert:
+    def insert(self, table: Table) -> Insert:
+        """Return an insert that leaves a row alone which is there already."""
         if self.dialect == "postgresql":
             return postgresql.insert(table).on_conflict_do_nothing()
         return sqlite.insert(table).on_conflict_do_nothing()
@@ -137,11 +144,27 @@ def journal_values(entries: Iterable[JournalEntry]) -> list[dict[str, JsonValue]
     ]
 
 
-def _clean(table: Table, values: dict[str, object]) -> dict[str, object]:
+def clean(table: Table, values: dict[str, object]) -> dict[str, object]:
+    """Return `values` with every text as its column can hold it."""
     return {name: _text(table, name, value) if isinstance(value, str) else value for name, value in values.items()}
 
 
+def fitting(column: Column[str], value: str) -> bool:
+    """Tell whether `column` holds exactly this text: a key must never be cut into another one."""
+    return _fit(column, value) == value
+
+
+def columns(table: Table, row: type) -> list[Column[object]]:
+    """Return the columns that the dataclass `row` is made of."""
+    return [table.c[field.name] for field in fields(row)]
+
+
 def _text(table: Table, column: str, value: str) -> str:
-    kind = table.c[column].type
+    return _fit(table.c[column], value)
+
+
+def _fit(column: Column[str], value: str) -> str:
+    kind = column.type
     limit = kind.length if isinstance(kind, String) and kind.length else TEXT_LIMIT
-    return value[:limit].replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
+    kept = value if column.info.get(WHOLE) else value[:limit]
+    return kept.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")

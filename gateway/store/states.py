@@ -1,4 +1,4 @@
-"""The order of a carrier's call states, in which a recorded state only moves forward.
+"""The order of states, in which a recorded one only moves forward.
 
 Status callbacks are independent requests: they repeat and overtake each other (Twilio, *StatusCallback*). A state is
 written only over one of lower rank; the terminal ones share the highest, so the first terminal state is final.
@@ -7,7 +7,16 @@ written only over one of lower rank; the terminal ones share the highest, so the
 from collections.abc import Mapping
 from types import MappingProxyType
 
-__all__ = ["ATTEMPT_RANKS", "CALL_RANKS", "below"]
+__all__ = [
+    "ATTEMPT_RANKS",
+    "CALLBACK_STATES",
+    "CALL_RANKS",
+    "DELIVERY_STATES",
+    "FINAL_INVOCATION",
+    "INVOCATION_RANKS",
+    "WAITING",
+    "below",
+]
 
 _TERMINAL = 90
 
@@ -21,6 +30,18 @@ ATTEMPT_RANKS: Mapping[str, int] = MappingProxyType(
 )
 """`dialing`: intent committed; `unknown`: asked, no answer seen; `placed`: the carrier named a call; `refused`: it
 will not."""
+
+INVOCATION_RANKS: Mapping[str, int] = MappingProxyType(
+    {"intended": 0, "pending": 1, "unknown": 2} | dict.fromkeys(("done", "failed"), _TERMINAL)
+)
+"""`intended`: committed, perhaps sent; `pending`: the business works on it; `unknown`: nobody can say; it may still
+turn out to be `done` or `failed`, which are final."""
+FINAL_INVOCATION = frozenset({"done", "failed"})
+
+WAITING = "waiting"
+"""Deliveries and callbacks change only while they wait; every other state of theirs is final."""
+DELIVERY_STATES = frozenset({WAITING, "delivered", "dead"})
+CALLBACK_STATES = frozenset({WAITING, "placed", "failed", "dropped"})
 
 
 def below(ranks: Mapping[str, int], state: str) -> list[str]:

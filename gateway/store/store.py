@@ -1,4 +1,4 @@
-"""The store of calls: synchronous to write from any event-loop callback, asynchronous to read.
+"""The store: synchronous to write from any event-loop callback, asynchronous to read.
 
     async with Store.open("sqlite:///gateway.db") as store:
         await store.close_orphans()
@@ -6,24 +6,20 @@
         store.journal(entry)
         store.call_ended(end)
 
-Nothing that is written here raises into a call or waits for the database (`gateway/store/writer.py`); only
-`create_attempt` does, because nobody may be dialled before the intent is committed.
+Nothing that is written here raises into a call or waits for the database (`gateway/store/writer.py`), but for the
+intents: nobody is dialled and nothing is ordered before that is committed. Calls, journals and attempts are here;
+the ledger of function calls, the outbox and what callers asked for are in the files beside it.
 """
 
-import asyncio
 import logging
-import secrets
-import socket
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from types import TracebackType
-from typing import Self, Unpack
+from typing import Unpack
 
-from sqlalchemy import RowMapping, Select, func, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from gateway.store.migrate import create_engine, migrate
+from gateway.store.ledger import Ledger
+from gateway.store.outbox import Outbox
 from gateway.store.rows import (
     AttemptRow,
     CallChanges,
@@ -34,82 +30,26 @@ from gateway.store.rows import (
     StoredCall,
     StoreError,
 )
-from gateway.store.statements import Statements
+from gateway.store.statements import fitting
 from gateway.store.states import ATTEMPT_RANKS, CALL_RANKS
 from gateway.store.tables import attempts, calls, journal
-from gateway.store.writer import Writer
+from gateway.store.wishes import Wishes
 
 __all__ = ["Store"]
 
 log = logging.getLogger(__name__)
 
-DRAIN_S = 10.0
-"""How long closing waits for a database that does not answer."""
-ATTEMPT_S = 5.0
-"""How long a dial waits for its intent to be committed."""
-READ_S = 10.0
+AT_ONCE = 500
+"""Ids in one query."""
 
 
-class Store:
-    """Calls, their journals and dialling attempts. Use as a context manager; write from its event loop's thread."""
+class Store(Ledger, Outbox, Wishes):
+    """Everything that outlives a process. Use as a context manager; write from its event loop's thread."""
 
     def __init__(self, engine: AsyncEngine, node: str) -> None:
         """Use `Store.open`."""
-        self.owner = f"{node}/{secrets.token_hex(4)}"
-        self._node = node
-        self._engine = engine
-        self._statements = Statements(engine.dialect.name, self.owner)
-        self._writer = Writer(engine, self._statements)
-        self._group = asyncio.TaskGroup()
-        self._task: asyncio.Task[None] | None = None
-
-    @classmethod
-    def open(cls, url: str, *, node: str = "") -> Self:
-        """Return the store at `url`; entering it brings the tables up to date. Raises `ConfigError`.
-
-        `node` names this machine or pod for `close_orphans`; by default its host name.
-        """
-        return cls(create_engine(url), (node or socket.gethostname())[:128])
-
-    async def __aenter__(self) -> Self:
-        try:
-            await migrate(self._engine)
-        except BaseException:
-            await self._engine.dispose()
-            raise
-        await self._group.__aenter__()
-        self._task = self._group.create_task(self._writer.run(), name="store writer")
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Write what waits, for at most `DRAIN_S`, also when the body failed or was cancelled."""
-        assert self._task is not None
-        self._writer.close()
-        try:
-            await asyncio.wait({self._task}, timeout=DRAIN_S)
-        finally:
-            self._task.cancel()
-            # The body's own exception is not the group's: given here it would come out wrapped in a group.
-            await self._group.__aexit__(None, None, None)
-            self._writer.abandon()
-            await self._engine.dispose()
-
-    @property
-    def healthy(self) -> bool:
-        """False from a failed write until the next one that works."""
-        return self._writer.healthy
-
-    @property
-    def backlog(self) -> int:
-        """Changes accepted and not yet committed."""
-        return self._writer.backlog
-
-    @property
-    def dropped(self) -> int:
-        """Rows given up since start."""
-        return self._writer.dropped
+        super().__init__(engine, node)
+        self._orphans: list[StoredCall] = []
 
     def call_offered(self, row: CallRow) -> None:
         """Record a new call; before anything else of it."""
@@ -143,13 +83,8 @@ class Store:
 
         Raises `StoreError` when it could not be committed in time; then it must not be dialled either.
         """
-        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._writer.write(self._statements.attempt(row, done))
-        try:
-            async with asyncio.timeout(ATTEMPT_S):
-                return await done
-        except TimeoutError:
-            raise StoreError(f"attempt {row.attempt_id} could not be stored within {ATTEMPT_S:.0f} s") from None
+        changed = await self._commit(f"attempt {row.attempt_id}", self._statements.attempt(row))
+        return changed.rows > 0
 
     def attempt_updated(
         self,
@@ -164,10 +99,6 @@ class Store:
             log.warning("unknown attempt state %.32r ignored", state)
             return
         self._writer.write(self._statements.attempt_updated(attempt_id, state, carrier_call_id, sequence, detail))
-
-    async def flush(self) -> None:
-        """Wait until everything queued is committed; put a timeout around it where the database may be away."""
-        await self._writer.flush()
 
     async def list_calls(self, limit: int = 50, before: datetime | None = None) -> list[StoredCall]:
         """Return the newest calls first, of those offered before `before`. Raises `StoreError`."""
@@ -189,6 +120,14 @@ class Store:
             raise StoreError(f"several calls start with {call_id[:64]!r}: give more of the id")
         return StoredCall(**rows[0]) if rows else None
 
+    async def calls_of(self, carrier_call_id: str) -> list[StoredCall]:
+        """Return the calls that were one telephone call, oldest first. Raises `StoreError`."""
+        if not fitting(calls.c.carrier_call_id, carrier_call_id):
+            return []
+        query = select(calls).where(calls.c.carrier_call_id == carrier_call_id)
+        query = query.order_by(calls.c.offered_at, calls.c.call_id)
+        return [StoredCall(**row) for row in await self._read(query)]
+
     async def journal_of(self, call_id: str, limit: int = 250_000) -> list[JournalEntry]:
         """Return a call's journal in order. Raises `StoreError`."""
         query = select(journal).where(journal.c.call_id == call_id).order_by(journal.c.seq).limit(limit)
@@ -202,28 +141,30 @@ class Store:
     async def close_orphans(self, reason: str = "gateway_restarted") -> int:
         """End the calls that an earlier process left without an end, at their last known moment; return how many.
 
-        Call once, right after opening. A SQLite file has one gateway, so every earlier process counts; in PostgreSQL
-        only earlier processes of this node do, because other nodes may be serving theirs.
+        Call once, right after opening; `_of_the_dead` says which processes count.
         """
         await self.flush()
         last = select(func.max(journal.c.at_s)).where(journal.c.call_id == calls.c.call_id).scalar_subquery()
         query = select(calls.c.call_id, calls.c.offered_at, last.label("last_s")).where(
-            calls.c.ended_at.is_(None), calls.c.owner != self.owner
+            calls.c.ended_at.is_(None), *self._of_the_dead(calls.c.owner)
         )
-        if self._engine.dialect.name != "sqlite":
-            query = query.where(calls.c.owner.startswith(f"{self._node}/", autoescape=True))
-        orphans = await self._read(query)
-        for row in orphans:
+        rows = await self._read(query)
+        for row in rows:
             last_s = max(0.0, row["last_s"] or 0.0)
             ended_at = min(row["offered_at"] + timedelta(seconds=last_s), datetime.now(UTC))
             detail = f"no end was recorded; last journal entry at {last_s:.1f} s"
             self.call_ended(CallEnd(row["call_id"], ended_at, reason, round(last_s * 1000), detail))
         await self.flush()
-        return len(orphans)
+        self._orphans = await self._ended([row["call_id"] for row in rows])
+        return len(rows)
 
-    async def _read(self, query: Select[tuple[object, ...]]) -> Sequence[RowMapping]:
-        try:
-            async with asyncio.timeout(READ_S), self._engine.connect() as connection:
-                return (await connection.execute(query)).mappings().all()
-        except (SQLAlchemyError, OSError, ValueError) as error:
-            raise StoreError(f"the store cannot be read: {type(error).__name__}") from error
+    def orphans(self) -> list[StoredCall]:
+        """Return the calls that the last `close_orphans` ended, with that end: nobody else tells the business."""
+        return list(self._orphans)
+
+    async def _ended(self, call_ids: list[str]) -> list[StoredCall]:
+        found: list[StoredCall] = []
+        for start in range(0, len(call_ids), AT_ONCE):
+            query = select(calls).where(calls.c.call_id.in_(call_ids[start : start + AT_ONCE]))
+            found += [StoredCall(**row) for row in await self._read(query.order_by(calls.c.offered_at))]
+        return found

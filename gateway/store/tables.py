@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from sqlalchemy import (
     JSON,
+    Boolean,
     Column,
     DateTime,
     Dialect,
@@ -23,7 +24,22 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-__all__ = ["Usd", "UtcDateTime", "attempts", "calls", "journal", "metadata"]
+__all__ = [
+    "WHOLE",
+    "Usd",
+    "UtcDateTime",
+    "attempts",
+    "callbacks",
+    "calls",
+    "deliveries",
+    "invocations",
+    "journal",
+    "metadata",
+    "opt_outs",
+]
+
+WHOLE = "whole"
+"""In `Column.info`: a text that is worthless when it is cut; whoever writes it has bounded it."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -127,4 +143,86 @@ attempts = Table(
     Column("updated_at", UtcDateTime, nullable=False),
     Column("owner", String(160), nullable=False),
     Index(None, "carrier_call_id"),
+)
+
+invocations = Table(
+    "invocations",
+    metadata,
+    Column("key", String(255), primary_key=True),
+    Column("message_id", String(64), nullable=False),
+    Column("intent", String(32), nullable=False),
+    Column("call_id", String(64), nullable=False),
+    Column("carrier_call_id", String(128), nullable=False),
+    Column("tool_call_id", String(128), nullable=False),
+    Column("agent", String(128), nullable=False),
+    Column("tool", String(128), nullable=False),
+    Column("from_number", String(64), nullable=False),
+    Column("arguments", Text, info={WHOLE: True}),
+    Column("arguments_hash", String(64), nullable=False),
+    Column("idempotent", Boolean, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("output", Text, info={WHOLE: True}),
+    Column("detail", Text),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Column("owner", String(160), nullable=False),
+    Index(None, "message_id", unique=True),
+    Index(None, "carrier_call_id"),
+    Index(None, "from_number", "tool", "created_at"),
+    Index(None, "state", "created_at"),
+)
+"""`intent` names the one `begin_invocation` that wrote the row."""
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("delivery_id", String(128), primary_key=True),
+    Column("type", String(64), nullable=False),
+    Column("call_id", String(64), nullable=False),
+    Column("agent", String(128), nullable=False),
+    Column("url", Text, nullable=False, info={WHOLE: True}),
+    Column("secret", Text, info={WHOLE: True}),
+    Column("body", Text, nullable=False, info={WHOLE: True}),
+    Column("state", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", UtcDateTime, nullable=False),
+    Column("lease_until", UtcDateTime),
+    Column("detail", Text),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Column("owner", String(160), nullable=False),
+    Index(None, "state", "next_at"),
+    Index(None, "call_id"),
+    Index(None, "created_at", "delivery_id"),
+)
+
+callbacks = Table(
+    "callbacks",
+    metadata,
+    Column("callback_id", String(128), primary_key=True),
+    Column("call_id", String(64), nullable=False),
+    Column("agent", String(128), nullable=False),
+    Column("to_number", String(64), nullable=False),
+    Column("from_number", String(64), nullable=False),
+    Column("due_at", UtcDateTime, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("zone", String(64)),
+    Column("state", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("lease_until", UtcDateTime),
+    Column("detail", Text),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Column("owner", String(160), nullable=False),
+    Index(None, "state", "due_at"),
+    Index(None, "call_id"),
+)
+
+opt_outs = Table(
+    "opt_outs",
+    metadata,
+    Column("number", String(64), primary_key=True),
+    Column("source", String(128), nullable=False),
+    Column("added_at", UtcDateTime, nullable=False),
+    Column("owner", String(160), nullable=False),
 )

@@ -20,7 +20,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyErro
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.store.rows import JournalEntry, StoreError
-from gateway.store.statements import Statements, Write, journal_values
+from gateway.store.statements import Changed, Statements, Write, journal_values
 
 __all__ = ["Writer"]
 
@@ -172,17 +172,17 @@ class Writer:
             log.error("journal entry %s of call %s dropped: %s", entry.seq, entry.call_id, type(error).__name__)
 
     async def _transaction(self, batch: _Batch) -> None:
-        changed: list[bool] = []
+        changed: list[Changed] = []
         async with asyncio.timeout(TRANSACTION_S), self._engine.begin() as connection:
             for write in batch.writes:
-                changed.append(False)
+                changed.append(Changed(0))
                 for statement in () if write.withdrawn else write.statements:
                     result = await connection.execute(statement, execution_options={"preserve_rowcount": True})
-                    changed[-1] = isinstance(result, CursorResult) and result.rowcount > 0
+                    changed[-1] = _changed(result)
             if batch.entries:
                 await connection.execute(self._statements.journal_insert(), journal_values(batch.entries))
-        for write, any_row in zip(batch.writes, changed, strict=True):
-            _tell(write, any_row)
+        for write, what in zip(batch.writes, changed, strict=True):
+            _tell(write, what)
 
     def _failing(self, error: Exception) -> None:
         if self.healthy:
@@ -201,11 +201,18 @@ class Writer:
             write.done.set_exception(StoreError(f"{write.what} was not stored: {why}"))
 
 
-def _tell(write: Write, any_row: bool) -> None:
-    if not any_row and write.refused:
+def _changed(result: object) -> Changed:
+    if isinstance(result, CursorResult) and result.returns_rows:
+        returned = result.mappings().all()
+        return Changed(len(returned), returned)
+    return Changed(max(0, result.rowcount) if isinstance(result, CursorResult) else 0)
+
+
+def _tell(write: Write, changed: Changed) -> None:
+    if not changed.rows and write.refused:
         log.warning("%s refused: %s", write.what, write.refused)
     if write.done is not None and not write.done.done():
-        write.done.set_result(any_row)
+        write.done.set_result(changed)
 
 
 def _refuses_content(error: Exception) -> bool:

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, event
 
-from gateway.store import StoreError, writer
-from gateway.store import store as store_module
+from gateway.store import StoreError, database, writer
 from gateway.store.migrate import create_engine
 from gateway.store.store import Store
 from tests.store.rows import attempt, call, end, entry
@@ -133,7 +132,7 @@ def test_a_database_that_stays_away_keeps_the_newest_entries(
 def test_closing_gives_up_on_a_database_that_stays_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(store_module, "DRAIN_S", 0.2)
+    monkeypatch.setattr(database, "DRAIN_S", 0.2)
     disk = FullDisk(pages=40)
     engine = create_engine(f"sqlite:///{tmp_path / 'gateway.db'}")
     event.listen(engine.sync_engine, "begin", disk)

@@ -1,0 +1,58 @@
+"""How waiting rows are handed out: each to one claimer, until its lease runs out.
+
+PostgreSQL measures leases by its own clock, because those of the nodes differ, and skips rows that another claimer is
+just taking. In SQLite one writer takes after the other.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Column, ColumnElement, DateTime, Executable, Table, func, literal, or_, select, update
+
+from gateway.store.states import WAITING
+from gateway.store.tables import UtcDateTime
+
+__all__ = ["claim", "still_waiting"]
+
+
+def claim(
+    table: Table, due: str, limit: int, lease_s: float, *, dialect: str, owner: str, returned: list[Column[object]]
+) -> Executable:
+    """Return the statement that takes up to `limit` waiting rows whose time `due` has come, and returns them.
+
+    The rows are `owner`'s for `lease_s` seconds; whoever holds them tells by an update, which ends the lease.
+    """
+    now = _now(dialect)
+    (key,) = table.primary_key.columns
+    lease = table.c.lease_until
+    free = or_(lease.is_(None), lease <= now)
+    # A common table expression, not a subquery: PostgreSQL may run a subquery, and so its limit, more than once.
+    chosen = (
+        select(key.label("chosen"))
+        .where(table.c.state == WAITING, table.c[due] <= now, free)
+        .order_by(table.c[due])
+        .limit(max(0, limit))
+        .with_for_update(skip_locked=True)
+        .cte("due")
+    )
+    return (
+        update(table)
+        .where(key.in_(select(chosen.c.chosen)))
+        .values(lease_until=now + timedelta(seconds=lease_s), owner=owner)
+        .returning(*returned)
+    )
+
+
+def still_waiting(table: Table, key: str, owner: str, *, surely: bool) -> list[ColumnElement[bool]]:
+    """Return the conditions under which `owner` may say what became of the row `key`.
+
+    `surely`: it has happened, so it counts even when another process has claimed the row since.
+    """
+    (own,) = table.primary_key.columns
+    waiting = [own == key, table.c.state == WAITING]
+    return waiting if surely else [*waiting, table.c.owner == owner]
+
+
+def _now(dialect: str) -> ColumnElement[datetime]:
+    if dialect == "postgresql":
+        return func.clock_timestamp(type_=DateTime(timezone=True))
+    return literal(datetime.now(UTC), UtcDateTime)
