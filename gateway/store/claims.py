@@ -21,7 +21,7 @@ def claim(
 
     The rows are `owner`'s for `lease_s` seconds; whoever holds them tells by an update, which ends the lease.
     """
-    now = _now(dialect)
+    now, until = _lease(dialect, timedelta(seconds=lease_s))
     (key,) = table.primary_key.columns
     lease = table.c.lease_until
     free = or_(lease.is_(None), lease <= now)
@@ -37,7 +37,7 @@ def claim(
     return (
         update(table)
         .where(key.in_(select(chosen.c.chosen)))
-        .values(lease_until=now + timedelta(seconds=lease_s), owner=owner)
+        .values(lease_until=until, owner=owner)
         .returning(*returned)
     )
 
@@ -52,7 +52,9 @@ def still_waiting(table: Table, key: str, owner: str, *, surely: bool) -> list[C
     return waiting if surely else [*waiting, table.c.owner == owner]
 
 
-def _now(dialect: str) -> ColumnElement[datetime]:
+def _lease(dialect: str, length: timedelta) -> tuple[ColumnElement[datetime], ColumnElement[datetime]]:
     if dialect == "postgresql":
-        return func.clock_timestamp(type_=DateTime(timezone=True))
-    return literal(datetime.now(UTC), UtcDateTime)
+        clock = func.clock_timestamp(type_=DateTime(timezone=True))
+        return clock, clock + length
+    now = datetime.now(UTC)
+    return literal(now, UtcDateTime), literal(now + length, UtcDateTime)
