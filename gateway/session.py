@@ -18,6 +18,7 @@ from gateway.core import commands as cmd
 from gateway.core.audio import silence_like
 from gateway.core.commands import Command, ControlCommand, EndReason
 from gateway.core.events import (
+    Briefed,
     CallerAudio,
     CallOffered,
     Dtmf,
@@ -107,7 +108,8 @@ class Ports:
     open_model: Callable[[Callable[[Event], None]], Model]
     """Makes a model session that feeds the given callback once its `run` is started."""
     invoke: Callable[[cmd.InvokeTool], Awaitable[ToolResult]]
-    """Calls a business webhook; raises nothing but cancellation."""
+    """Carries out a function of the business; raises nothing but cancellation. What changes something goes on when
+    nobody waits for it any more."""
     book: Book
     control: Callable[[ControlCommand], Awaitable[None]] | None = None
     """Has the carrier transfer the call; raises `CarrierError`."""
@@ -115,6 +117,8 @@ class Ports:
     """Puts digits into the vault, for an operator's command if one is named, and returns their token; raises
     `GatewayError`."""
     ear: Hearing | None = None
+    brief: Callable[[], Awaitable[Briefed]] | None = None
+    """Finds out what is known before the first word; bounded in time, raises nothing but cancellation."""
 
 
 class CallSession:
@@ -181,6 +185,8 @@ class CallSession:
             async with asyncio.TaskGroup() as group:
                 self._group = group
                 self.feed(CallOffered())
+                if self._ports.brief is not None:
+                    self._start(self._brief(self._ports.brief), "brief")
                 try:
                     await self._over.wait()
                 finally:
@@ -268,6 +274,9 @@ class CallSession:
 
     async def _run_tool(self, command: cmd.InvokeTool) -> None:
         self.feed(await self._ports.invoke(command))
+
+    async def _brief(self, find_out: Callable[[], Awaitable[Briefed]]) -> None:
+        self.feed(await find_out())
 
     async def _control(self, command: ControlCommand) -> None:
         try:

@@ -19,52 +19,36 @@ carrier goes on with its next instruction, an apology. TRANSFERRING: the carrier
 stream may end and come back. ENDING covers the goodbye and the wait for the stream to close.
 
 This file knows the phases and hands everything else to the part whose matter it is: `speaking.py` (turns of both
-sides), `keypad.py` (keys), `moving.py` (transfers), `presence.py`
-(callers who have gone silent), `ending.py`, `operations.py` (what operators ask).
+sides), `invoking.py` (function calls), `keypad.py` (keys), `moving.py` (transfers), `presence.py` (callers who have
+gone silent), `beginning.py`, `ending.py`, `operations.py` (what operators ask).
 """
 
 from typing import assert_never
 
 from gateway.core import events as ev
-from gateway.core import functions
-from gateway.core.commands import (
-    CancelTool,
-    CloseModel,
-    Command,
-    CreateItem,
-    EndReason,
-    OpenModel,
-    Record,
-    SendDigits,
-    SubmitToolOutput,
-)
+from gateway.core.beginning import Beginning
+from gateway.core.commands import CloseModel, Command, EndReason, OpenModel, Record, SendDigits
 from gateway.core.deadlines import Timer
-from gateway.core.digits import KEY_S, Entry
+from gateway.core.digits import KEY_S
 from gateway.core.ending import Ending
+from gateway.core.invoking import OK_OUTPUT, Invoking
 from gateway.core.keypad import Keypad
 from gateway.core.moving import Moving, failed_output, failed_text
 from gateway.core.moving import Step as MovingStep
 from gateway.core.operations import Operations
-from gateway.core.plan import DEFAULT_TOOL, CallPlan
+from gateway.core.plan import CallPlan
 from gateway.core.presence import Presence
-from gateway.core.recovery import Recovery, is_permanent
+from gateway.core.recovery import Recovery, is_permanent, submitted
 from gateway.core.responses import SlotState
 from gateway.core.speaking import Speaking
 from gateway.core.state import TRANSITIONS, CallState, Phase
-from gateway.core.toolcalls import error_output
-from gateway.core.transfer import Asked
 
 __all__ = ["TRANSITIONS", "Call", "Phase"]
 
 SILENT = "silent"
 """`ModelClosed.code` of a session that was given up because its server said nothing at all."""
-MAX_CALLS = 16
-"""Function calls that may run at once; a model that asks for more gets an error."""
 BUSY_S = 2.0
 """How long a response that the server says is active, and that we know nothing of, keeps ours waiting."""
-OK_OUTPUT = '{"ok": true}'
-BUILT_IN_S = 3600.0
-"""A function of ours has time-outs of its own; this one only keeps it from being forgotten."""
 
 
 class Call:
@@ -79,6 +63,10 @@ class Call:
         self._ending = Ending(self.state, self._speaking)
         self._presence = Presence(self.state, self._speaking, self._keypad, self._ending)
         self._operations = Operations(self.state, self._speaking, self._keypad, self._moving)
+        self._invoking = Invoking(
+            self.state, self._speaking, self._keypad, self._moving, self._operations, self._ending
+        )
+        self._beginning = Beginning(self.state, self._speaking)
         self._recovery = Recovery()
         self._pressing_s: float | None = None
         """Until when keys sound that were sent; the line stays up for them."""
@@ -120,6 +108,7 @@ class Call:
             self._keys_out_at,
             None if self._ending.hanging_up else self._pressing_s,
             self._presence.deadline,
+            self._invoking.deadline,
         )
         return min((at for at in candidates if at is not None), default=None)
 
@@ -152,9 +141,7 @@ class Call:
                 commands = self._from_responses(event, now)
             case ev.TransferProgress() | ev.SecretKept() | ev.OperatorAsked():
                 commands = self._from_people(event, now)
-            case ev.Briefed():
-                commands = []
-            case ev.CallOffered() | ev.Tick() | ev.Spent() | ev.DrainAsked() | ev.StopAsked():
+            case ev.CallOffered() | ev.Briefed() | ev.Tick() | ev.Spent() | ev.DrainAsked() | ev.StopAsked():
                 commands = self._from_owner(event, now)
             case _:
                 assert_never(event)
@@ -174,7 +161,8 @@ class Call:
                 return self._stream_started(now)
             case ev.Dtmf():
                 self._presence.sign(now)
-                return self._keypad.press(event.digit, now)
+                agreed = [] if self._keypad.keys_hidden else self._invoking.pressed(event.digit)
+                return agreed + self._keypad.press(event.digit, now)
             case ev.LegEnded():
                 return self._leg_ended(event, now)
 
@@ -187,6 +175,7 @@ class Call:
             case ev.SpeechStopped():
                 if not self.plan.transcribes:
                     self._presence.sign(now)
+                self._invoking.consents.caller_spoke()
                 return self._speaking.speech_stopped(event, now)
             case ev.VoiceStarted():
                 self._presence.voice(event, now)
@@ -202,10 +191,14 @@ class Call:
             case ev.CallerSaid():
                 if any(character.isalnum() for character in event.text):
                     self._presence.sign(now)
+                self._invoking.consents.caller_said(event.text)
                 return self._speaking.caller_said(event, now)
             case ev.AgentSaid():
-                return self._speaking.agent_said(event)
+                said = self._speaking.agent_said(event)
+                self._invoking.corrections.said(event.item_id, event.text)
+                return said
             case ev.InputCommitted():
+                self._invoking.consents.caller_spoke()
                 self._speaking.committed(event.item_id)
                 return []
 
@@ -231,7 +224,7 @@ class Call:
                 self.state.slot.output_accepted(event.tool_call_id)
                 return []
             case ev.ToolResult():
-                return self._answer(event.tool_call_id, event.output)
+                return self._invoking.result(event, now)
 
     def _from_people(self, event: ev.TransferProgress | ev.SecretKept | ev.OperatorAsked, now: float) -> list[Command]:
         match event:
@@ -244,13 +237,17 @@ class Call:
                 return self._operations.ask(event, now, self._operator_ends)
 
     def _from_owner(
-        self, event: ev.CallOffered | ev.Tick | ev.Spent | ev.DrainAsked | ev.StopAsked, now: float
+        self,
+        event: ev.CallOffered | ev.Briefed | ev.Tick | ev.Spent | ev.DrainAsked | ev.StopAsked,
+        now: float,
     ) -> list[Command]:
         own_end = self._ending.own_end
         match event:
             case ev.CallOffered():
-                self.state.timers.set(Timer.START, now + self.plan.start_s)
+                self._beginning.offered(now)
                 return [OpenModel()]
+            case ev.Briefed():
+                return [*self._beginning.briefed(event), *self._begin(now)]
             case ev.Tick():
                 return self._tick(now)
             case ev.Spent():
@@ -277,23 +274,24 @@ class Call:
         state.timers.set(Timer.DURATION, now + self.plan.max_duration_s)
         if state.end_reason is not None:
             return self._ending.hang_up(state.end_reason, now)
-        if state.model_up:
-            return self._activate(now)
-        state.timers.set(Timer.CONNECT, now + self.plan.connect_s)
-        return []
+        if not state.model_up:
+            state.timers.set(Timer.CONNECT, now + self.plan.connect_s)
+        return self._begin(now)
 
     def _session_ready(self, now: float) -> list[Command]:
         state = self.state
         state.model_up = True
         if state.phase is Phase.RECOVERING:
             return self._resume(now)
-        return self._activate(now) if state.stream_up and state.phase is Phase.CONNECTING else []
+        return self._begin(now)
 
-    def _activate(self, now: float) -> list[Command]:
-        self.state.timers.clear(Timer.CONNECT)
-        self.state.enter(Phase.ACTIVE)
-        greeting = self._speaking.greet(self.plan.greeting, now) if self.plan.greeting is not None else []
-        return [*self._speaking.early_audio(), *greeting]
+    def _begin(self, now: float) -> list[Command]:
+        """Let the call begin as soon as both ends are up and what is known about the caller is here."""
+        state = self.state
+        both_up = state.stream_up and state.model_up
+        if not both_up or state.phase is not Phase.CONNECTING or self._beginning.waits:
+            return []
+        return self._beginning.activate(now)
 
     def _resume(self, now: float) -> list[Command]:
         state = self.state
@@ -303,10 +301,9 @@ class Call:
         # While a function call runs its result is what is waited for; asked before, the model would call again.
         if self._recovery.owes_answer(state.conversation) and not state.tool_calls.running():
             state.slot.want()
-        outputs = [SubmitToolOutput(call.tool_call_id, call.output) for call in state.tool_calls.submit_again()]
-        if outputs:
-            state.slot.want(outputs={output.tool_call_id for output in outputs})
-        told = [*self._speaking.resumed(), *seed, *outputs, *self._speaking.early_audio()]
+        outputs = submitted(state.tool_calls, state.slot)
+        configured = [*self._speaking.resumed(), *self._invoking.resumed()]
+        told = [*configured, *seed, *outputs, *self._speaking.early_audio()]
         return [Record("recovered", {"after_s": self._recovery.took(now)}), *told]
 
     def _leg_ended(self, event: ev.LegEnded, now: float) -> list[Command]:
@@ -407,74 +404,24 @@ class Call:
             commands += self._speaking.cut_off(event.response_id, now)
         if self._speaking.agent_muted:
             commands += self._speaking.fall_silent("muted", now)
-        if event.status == "completed":
-            state.tool_calls.told_by(event.response_id)
-        if event.status != "completed" or not state.active:
-            return commands
+        if self._audible == event.response_id:
+            self._invoking.consents.agent_spoke(event.response_id)
+        return commands + (self._completed(event, now) if event.status == "completed" else [])
+
+    def _completed(self, event: ev.ResponseDone, now: float) -> list[Command]:
+        """What a response asks for that was completed: nothing of any other is ever carried out."""
+        state = self.state
+        state.tool_calls.told_by(event.response_id)
+        if state.phase is Phase.TRANSFERRING and state.model_up:
+            return self._invoking.refuse(event.calls, event.response_id, now)
+        if not state.active or not event.calls:
+            return []
         forgotten = self._speaking.drop_calls(event.calls, event.response_id)
         if forgotten is not None:
-            return commands + forgotten
-        if not event.calls or not self._speaking.keep_calls(event.calls, event.response_id):
-            commands += self._function_calls(event.calls, event.response_id, now)
-        return commands
-
-    # --- functions ----------------------------------------------------------------------------
-
-    def _function_calls(self, calls: tuple[ev.FunctionCall, ...], response_id: str, now: float) -> list[Command]:
-        commands: list[Command] = []
-        for call in calls:
-            commands += self._function_call(call, response_id, now)
-        if self.state.tool_calls.running() or self.state.slot.wanted:
-            self.state.timers.clear(Timer.SILENCE)
-        return commands
-
-    def _function_call(self, call: ev.FunctionCall, response_id: str, now: float) -> list[Command]:
-        state = self.state
-        built_in = call.name in self.plan.built_in
-        if call.name == functions.HANG_UP and built_in:
-            known = not state.tool_calls.start(call, response_id, BUILT_IN_S, now)
-            answered = None if known else state.tool_calls.answer(call.tool_call_id, OK_OUTPUT)
-            output = [SubmitToolOutput(call.tool_call_id, OK_OUTPUT)] if answered is not None else []
-            return [*output, *self._ending.goodbye(EndReason.AGENT_HANGUP, now)]
-        if len(state.tool_calls.running()) >= MAX_CALLS:
-            state.slot.want(outputs={call.tool_call_id})
-            return [SubmitToolOutput(call.tool_call_id, error_output("too many function calls at once"))]
-        deadline_s = self.plan.tools.get(call.name, DEFAULT_TOOL).deadline_s
-        if state.tool_calls.repeated(call.tool_call_id, response_id):
-            # It will not run again, and the model waits: let it speak with the output that it has.
-            state.slot.want()
-        started = state.tool_calls.start(call, response_id, BUILT_IN_S if built_in else deadline_s, now)
-        return self._run_built_in(call, now) if built_in and started else list(started)
-
-    def _run_built_in(self, call: ev.FunctionCall, now: float) -> list[Command]:
-        """Run a function of ours; what is wrong with it is its output."""
-        refused, commands = "", list[Command]()
-        try:
-            match call.name:
-                case functions.TRANSFER_CALL:
-                    wanted = functions.transfer_arguments(call.arguments)
-                    asked = Asked(wanted.target, wanted.summary, call.tool_call_id)
-                    refused, commands = self._moving.start(asked, now)
-                case functions.COLLECT_DIGITS:
-                    entry = Entry(functions.collect_arguments(call.arguments), call.tool_call_id)
-                    refused, commands = self._keypad.collect(entry, now)
-                case _:
-                    refused = self._operations.press_keys(functions.digits_arguments(call.arguments), call.tool_call_id)
-        except functions.BadArguments as bad:
-            refused = str(bad)
-        return self._answer(call.tool_call_id, error_output(refused)) if refused else commands
-
-    def _answer(self, tool_call_id: str, output: str) -> list[Command]:
-        """Give a function call its output, once."""
-        state = self.state
-        call = state.tool_calls.answer(tool_call_id, output)
-        if call is None:
-            return [Record("tool_result_ignored", {"tool_call_id": tool_call_id})]
-        if not state.model_up:
+            return forgotten
+        if self._speaking.keep_calls(event.calls, event.response_id):
             return []
-        if self._ending.own_end is None and not state.tool_calls.waiting_for(call.response_id):
-            state.slot.want(outputs=state.tool_calls.unaccepted(call.response_id))
-        return [SubmitToolOutput(tool_call_id, output)]
+        return self._invoking.run(event.calls, event.response_id, now)
 
     # --- transfers, keys, operators -----------------------------------------------------------
 
@@ -486,16 +433,14 @@ class Call:
             return step.commands
         asked, why = step.failed
         tool_call_id = asked.tool_call_id
-        told = self._answer(tool_call_id, failed_output(why)) if tool_call_id else self._tell(failed_text(asked, why))
+        invoking = self._invoking
+        told = (
+            invoking.answer(tool_call_id, failed_output(why))
+            if tool_call_id
+            else invoking.tell(failed_text(asked, why))
+        )
         lost = self.state.active and not self.state.model_up  # while the caller was away
         return step.commands + told + (self._recover(EndReason.MODEL_LOST, now) if lost else [])
-
-    def _tell(self, text: str) -> list[Command]:
-        """Tell the model of something that it did not ask for, as soon as there is one, and have it speak."""
-        item = self.state.conversation.tell(text)
-        if self._ending.own_end is None:
-            self.state.slot.want()
-        return [CreateItem(item)] if self.state.model_up else []
 
     def _entries(self) -> list[Command]:
         """Hand finished entries of keys to whoever waits for them."""
@@ -503,9 +448,11 @@ class Call:
         answered, self._keypad.answered = self._keypad.answered, []
         for done in answered:
             if done.entry.tool_call_id:
-                commands += self._answer(done.entry.tool_call_id, done.output)
+                commands += self._invoking.answer(done.entry.tool_call_id, done.output)
             else:
-                commands += self._tell(f"An operator asked the caller to key something in. Result: {done.output}")
+                commands += self._invoking.tell(
+                    f"An operator asked the caller to key something in. Result: {done.output}"
+                )
         return commands
 
     def _operator_ends(self, now: float) -> list[Command]:
@@ -520,7 +467,7 @@ class Call:
         self.state.playout.occupy(len(digits) * KEY_S, now)
         self._pressing_s = now + len(digits) * KEY_S
         # Told only now: else the model would speak of keys that its own words hold back.
-        answers = [command for tool_call_id in asked for command in self._answer(tool_call_id, OK_OUTPUT)]
+        answers = [command for tool_call_id in asked for command in self._invoking.answer(tool_call_id, OK_OUTPUT)]
         return [SendDigits(digits), *answers]
 
     @property
@@ -534,19 +481,20 @@ class Call:
 
     def _tick(self, now: float) -> list[Command]:
         state = self.state
-        commands = state.playout.release(now)
-        for call in state.tool_calls.expired(now):
-            commands += [Record("tool_timeout", {"tool_call_id": call.tool_call_id}), CancelTool(call.tool_call_id)]
-            commands += self._answer(call.tool_call_id, error_output("the system did not answer in time"))
+        commands = [*state.playout.release(now), *self._invoking.expire(now)]
         for timer in state.timers.due(now):
             commands += self._timer(timer, now)
         return commands
 
-    def _timer(self, timer: Timer, now: float) -> list[Command]:  # noqa: C901, PLR0911 - one case per timer
+    def _timer(self, timer: Timer, now: float) -> list[Command]:  # noqa: C901, PLR0911, PLR0912 - one case per timer
         state = self.state
         match timer:
             case Timer.START:
                 return self._ending.end(state.end_reason or EndReason.NEVER_STARTED, "", now)
+            case Timer.BRIEF:
+                return self._begin(now)
+            case Timer.CONNECT if state.model_up:
+                return self._beginning.activate(now)
             case Timer.CONNECT:
                 return self._fail(EndReason.MODEL_UNREACHABLE, now)
             case Timer.RECOVER:
@@ -578,10 +526,10 @@ class Call:
         commands = self._keypad.settle(now) + self._entries() + self._moved(self._moving.settle(now), now)
         if self._over:
             return commands
-        commands += self._send_keys(now) + self._speaking.settle(now)
+        commands += self._send_keys(now) + self._invoking.settle(now) + self._speaking.settle(now)
         released, self._speaking.released = self._speaking.released, []
         for held in released:
-            commands += self._function_calls(held.calls, held.response_id, now)
+            commands += self._invoking.run(held.calls, held.response_id, now)
         if released:
             commands += self._entries() + self._send_keys(now) + self._speaking.settle(now)
         commands += self._presence.settle(now)

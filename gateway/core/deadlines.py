@@ -8,6 +8,8 @@ __all__ = ["Deadlines", "Timer"]
 class Timer(Enum):
     START = "start"
     """The media stream must start."""
+    BRIEF = "brief"
+    """What is known about the caller must be here."""
     CONNECT = "connect"
     """The model must be ready."""
     RECOVER = "recover"

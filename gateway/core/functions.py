@@ -14,12 +14,16 @@ from gateway.core.operator import CollectDigits
 __all__ = [
     "COLLECT_DIGITS",
     "HANG_UP",
+    "OPT_OUT",
+    "SCHEDULE_CALLBACK",
     "SEND_DIGITS",
+    "SET_LANGUAGE",
     "TRANSFER_CALL",
     "BadArguments",
     "WantedTransfer",
     "collect_arguments",
     "digits_arguments",
+    "language_argument",
     "transfer_arguments",
 ]
 
@@ -27,6 +31,9 @@ HANG_UP = "hang_up"
 TRANSFER_CALL = "transfer_call"
 COLLECT_DIGITS = "collect_digits"
 SEND_DIGITS = "send_digits"
+SET_LANGUAGE = "set_language"
+SCHEDULE_CALLBACK = "schedule_callback"
+OPT_OUT = "opt_out"
 
 MOST_DIGITS = 64
 MOST_TEXT = 1000
@@ -57,6 +64,13 @@ def digits_arguments(text: str) -> str:
     if not isinstance(digits, str) or not is_keys(digits):
         raise BadArguments(f"digits must be 1 to {MOST_DIGITS} of 0-9 * # A-D")
     return digits
+
+
+def language_argument(text: str, languages: frozenset[str]) -> str:
+    language = _object(text).get("language")
+    if not isinstance(language, str) or language not in languages:
+        raise BadArguments(f"language must be one of {', '.join(sorted(languages))}")
+    return language
 
 
 def collect_arguments(text: str) -> CollectDigits:

@@ -151,4 +151,4 @@ def failed_output(why: str) -> str:
 
 def failed_text(asked: Asked, why: str) -> str:
     """Return what the model is told of a transfer that it did not ask for itself."""
-    return f"The transfer to {asked.target} that an operator asked for did not happen: {why}. Tell the caller."
+    return f"The transfer to {asked.target} that the business asked for did not happen: {why}. Tell the caller."

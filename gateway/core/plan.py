@@ -184,10 +184,17 @@ class CallPlan:
     """The API's `audio.input.transcription` section that the session begins with."""
     keys_to_model: bool = True
     """Whether keys that nobody collects are told to the model as text."""
+    languages: frozenset[str] = frozenset()
+    """ISO 639 codes of the languages that the model may switch the transcription to (`set_language`)."""
     transfer_targets: Mapping[str, TransferTarget] = field(default_factory=dict)
     """The only numbers callers may be transferred to, by name."""
     tools: Mapping[str, ToolRules] = field(default_factory=dict)
     """By name; one that is not listed has the defaults."""
+    filler: str = (
+        "The caller waits in silence while you look something up. Say in a few words, in the language of the call, "
+        "that it takes a moment longer, and nothing else: you do not know the result yet."
+    )
+    """How to ask for the words of a `Filler` that has none of its own."""
     corrects_claims: bool = False
     """Whether the model is told to correct itself when it claims what no function did."""
     briefing_s: float = 0.0

@@ -4,11 +4,12 @@ A session cannot be resumed and assistant audio cannot be injected (protocols/op
 new one is seeded with text: what the caller said and what the caller heard.
 """
 
-from gateway.core.commands import CreateItem, EndReason
+from gateway.core.commands import CreateItem, EndReason, SubmitToolOutput
 from gateway.core.conversation import Conversation
+from gateway.core.responses import ResponseSlot
 from gateway.core.toolcalls import ToolCalls
 
-__all__ = ["Recovery", "is_permanent"]
+__all__ = ["Recovery", "is_permanent", "past_items", "submitted"]
 
 MOST = 2
 """New sessions within WINDOW_S; one more failure ends the call."""
@@ -62,9 +63,22 @@ class Recovery:
         note = "The connection broke for a moment and is back. What follows was said on this call. Go on from there."
         if self.owes_answer(conversation) and not conversation.last_caller_text():
             note += " What the caller said last was lost: apologise in a few words and ask to repeat it."
-        items = [CreateItem({"type": "message", "role": "system", "content": [{"type": "input_text", "text": note}]})]
-        items += [CreateItem(item) for item in conversation.as_items()]
-        for call in tool_calls.untold():
-            fields = {"call_id": call.tool_call_id, "name": call.name, "arguments": call.arguments}
-            items.append(CreateItem({"type": "function_call", **fields}))
-        return items
+        return past_items(note, conversation, tool_calls)
+
+
+def past_items(note: str, conversation: Conversation, tool_calls: ToolCalls) -> list[CreateItem]:
+    """Return the items that tell a session what was before it: `note`, the conversation, the calls not spoken of."""
+    items = [CreateItem({"type": "message", "role": "system", "content": [{"type": "input_text", "text": note}]})]
+    items += [CreateItem(item) for item in conversation.as_items()]
+    for call in tool_calls.untold():
+        fields = {"call_id": call.tool_call_id, "name": call.name, "arguments": call.arguments}
+        items.append(CreateItem({"type": "function_call", **fields}))
+    return items
+
+
+def submitted(tool_calls: ToolCalls, slot: ResponseSlot) -> list[SubmitToolOutput]:
+    """Give a new session the outputs that are known, and wish for the response that answers them."""
+    outputs = [SubmitToolOutput(call.tool_call_id, call.output) for call in tool_calls.submit_again()]
+    if outputs:
+        slot.want(outputs={output.tool_call_id for output in outputs})
+    return outputs

@@ -38,6 +38,8 @@ class Wish:
     """Whether it was asked for before."""
     dropped: bool = False
     """Whether it is not wanted any more, although it was asked: it is cancelled when it comes."""
+    filler: bool = False
+    """Whether it only fills a silence: it may call no function, answers nothing, and gives way to any other wish."""
 
 
 class ResponseSlot:
@@ -67,12 +69,18 @@ class ResponseSlot:
         """Keep a wish. A second one joins the first: one response answers both."""
         self._count += 1
         wish = Wish(f"w{self._count}", instructions, outputs or set(), outputs is not None, protected)
-        if self._wish is not None:
+        if self._wish is not None and not self._wish.filler:
             wish.instructions = wish.instructions or self._wish.instructions
             wish.protected = wish.protected or self._wish.protected
             wish.outputs |= self._wish.outputs
             wish.answers_outputs = wish.answers_outputs and self._wish.answers_outputs
         self._wish = wish
+
+    def fill(self, instructions: str) -> None:
+        """Keep a wish for a few words in a silence, unless there is another one."""
+        if self._wish is None:
+            self._count += 1
+            self._wish = Wish(f"w{self._count}", instructions, filler=True)
 
     def ask(self) -> list[CreateResponse]:
         """Ask for the kept wish if the slot is free."""
@@ -80,7 +88,7 @@ class ResponseSlot:
             return []
         self._asked, self._wish = self._wish, None
         self.state = SlotState.ASKED
-        return [CreateResponse(self._asked.wish_id, self._asked.instructions)]
+        return [CreateResponse(self._asked.wish_id, self._asked.instructions, tools=not self._asked.filler)]
 
     def output_accepted(self, tool_call_id: str) -> None:
         """The model has this function output; a response created from now on answers it."""
@@ -93,10 +101,11 @@ class ResponseSlot:
         self.state = SlotState.ACTIVE
         self.response_id = response_id
         self._cancelled = False
+        fills = self._asked is not None and self._asked.filler and wish_id == self._asked.wish_id
         if self._asked is not None and wish_id != self._asked.wish_id:
             self._keep(self._asked)
         self._asked = None
-        if self._wish is not None and self._wish.answers_outputs and not self._wish.outputs:
+        if not fills and self._wish is not None and self._wish.answers_outputs and not self._wish.outputs:
             self._wish = None
 
     def cancel(self) -> list[CancelResponse]:
@@ -156,12 +165,13 @@ class ResponseSlot:
         self.state = SlotState.FREE
         self.response_id = ""
         self._asked = None
-        self._wish = next((wish for wish in wishes if wish.instructions), None) if keep_words else None
+        words = (wish for wish in wishes if wish.instructions and not wish.filler)
+        self._wish = next(words, None) if keep_words else None
 
     def _keep(self, wish: Wish) -> None:
-        if wish.dropped:
+        if wish.dropped or wish.filler:
             return
-        if self._wish is None:
+        if self._wish is None or self._wish.filler:
             self._wish = wish
         else:
             self._wish.outputs |= wish.outputs

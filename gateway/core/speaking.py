@@ -290,7 +290,8 @@ class Speaking:
         dropped = asked is not None and asked.dropped and asked.wish_id == event.wish_id
         state.slot.created(event.response_id, event.wish_id)
         self._shield.created(event.wish_id, event.response_id, instructions)
-        state.tool_calls.seen_by(event.response_id)
+        if asked is None or not asked.filler or asked.wish_id != event.wish_id:
+            state.tool_calls.seen_by(event.response_id)
         # Ours was created after the caller began to speak: the server does not interrupt it.
         late = event.wish_id and state.turn.speaking and state.active and not self._shield.up
         # The server's own answers what came when the goodbye was due already.
@@ -348,6 +349,11 @@ class Speaking:
         if self._shield.up or not self._state.active or not self._state.talking:
             return []
         return self._drop_gated(now) + self.fall_silent("barge_in", now, cancel=True)
+
+    @property
+    def has_to_say(self) -> bool:
+        """Whether sentences wait to be said."""
+        return bool(self._says)
 
     def say(self, text: str, *, interruptible: bool) -> bool:
         """Queue a sentence; False when too many wait."""

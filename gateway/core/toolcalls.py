@@ -2,8 +2,10 @@
 
 RUNNING → ANSWERED → ACCEPTED (the model has the output) → TOLD (it has spoken with it). A result that comes twice,
 or for a call nobody made, is not passed on. Until a response that saw the output is done, a new session is told of
-call and output again: a model that knew neither would call once more. At its deadline a running call is answered
-with an error that the model can talk about; what comes later is late and ignored.
+call and output again: a model that knew neither would call once more; where it does so all the same, with equal
+arguments, it gets that output and nothing runs. At its deadline a running call is answered with an error that the
+model can talk about; what comes later is late and ignored. A business may answer with a promise: the model is told
+that, and of the result when it comes.
 """
 
 import json
@@ -11,10 +13,12 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from enum import Enum
 
-from gateway.core.commands import InvokeTool
-from gateway.core.events import FunctionCall
+from gateway.core.events import FunctionCall, PastCall
 
-__all__ = ["ToolCall", "ToolCalls", "ToolCallState", "error_output"]
+__all__ = ["BEFORE", "ToolCall", "ToolCalls", "ToolCallState", "canonical", "error_output"]
+
+BEFORE = "before"
+"""Stands for the responses of function calls that were made before this call of ours began."""
 
 KEPT_CALLS = 256
 """Answered calls that are remembered to recognise duplicates."""
@@ -44,6 +48,12 @@ class ToolCall:
     """The response that was created after the model accepted the output."""
     repeated: bool = False
     """Whether the model made it again."""
+    session: int = 0
+    """Which of the call's model sessions made it; 0: one before this call of ours began."""
+    promised_until: float | None = None
+    """By when the result must come that the business has promised; None when it owes none."""
+    follows: str = ""
+    """An equal call of an earlier session, by its id: its output is this one's too."""
 
 
 class ToolCalls:
@@ -51,24 +61,75 @@ class ToolCalls:
 
     def __init__(self) -> None:
         self._calls: OrderedDict[str, ToolCall] = OrderedDict()
+        self._session = 1
 
     @property
     def deadline(self) -> float | None:
-        return min((call.deadline for call in self.running()), default=None)
+        running = (call.deadline for call in self.running())
+        promised = (call.promised_until for call in self._calls.values() if call.promised_until is not None)
+        return min((*running, *promised), default=None)
 
     def running(self) -> list[ToolCall]:
         """Return the calls without an answer, oldest first."""
         return [call for call in self._calls.values() if call.state is ToolCallState.RUNNING]
 
-    def start(self, call: FunctionCall, response_id: str, deadline_s: float, now: float) -> list[InvokeTool]:
-        """Begin a call; one whose id is known is not run again."""
+    def find(self, tool_call_id: str) -> ToolCall | None:
+        return self._calls.get(tool_call_id)
+
+    def of(self, response_id: str) -> list[ToolCall]:
+        """Return the calls of a response, oldest first."""
+        return [call for call in self._calls.values() if call.response_id == response_id]
+
+    def start(self, call: FunctionCall, response_id: str, deadline_s: float, now: float) -> ToolCall | None:
+        """Begin a call and return it; None for one whose id is known: it is not run again."""
         if call.tool_call_id in self._calls:
-            return []
-        self._calls[call.tool_call_id] = ToolCall(
-            call.tool_call_id, call.name, call.arguments, response_id, now + deadline_s
+            return None
+        begun = ToolCall(
+            call.tool_call_id, call.name, call.arguments, response_id, now + deadline_s, session=self._session
+        )
+        self._calls[call.tool_call_id] = begun
+        self._forget_answered()
+        return begun
+
+    def remember(self, past: PastCall, deadline: float) -> None:
+        """Take over a call that was made before this call of ours began; without an output it counts as running."""
+        known = past.output is not None
+        self._calls[past.tool_call_id] = ToolCall(
+            past.tool_call_id,
+            past.name,
+            past.arguments,
+            BEFORE,
+            deadline,
+            state=ToolCallState.ANSWERED if known else ToolCallState.RUNNING,
+            output=past.output or "",
         )
         self._forget_answered()
-        return [InvokeTool(call.tool_call_id, call.name, call.arguments, deadline_s)]
+
+    def twin_of(self, call: ToolCall) -> ToolCall | None:
+        """Return an equal call of an earlier session of which the caller has not been told, once."""
+        followed = {other.follows for other in self._calls.values()}
+        for other in self._calls.values():
+            owed = other.state is not ToolCallState.TOLD or other.promised_until is not None
+            earlier = other.session < call.session and other.tool_call_id not in followed
+            if owed and earlier and other.name == call.name and canonical(other.arguments) == canonical(call.arguments):
+                return other
+        return None
+
+    def followers(self, tool_call_id: str) -> list[ToolCall]:
+        """Return the running calls that get the output of this one."""
+        return [call for call in self.running() if call.follows == tool_call_id]
+
+    def kept_promise(self, tool_call_id: str) -> ToolCall | None:
+        """The promised result has come: return its call, once."""
+        call = self._calls.get(tool_call_id)
+        if call is None or call.promised_until is None:
+            return None
+        call.promised_until = None
+        return call
+
+    def broken_promises(self, now: float) -> list[ToolCall]:
+        """Return the calls whose promised result has not come in time."""
+        return [c for c in self._calls.values() if c.promised_until is not None and c.promised_until <= now]
 
     def repeated(self, tool_call_id: str, response_id: str) -> bool:
         """Return whether a second response makes an answered call. True once per call: a model may do it for ever."""
@@ -108,7 +169,8 @@ class ToolCalls:
         for call in self._calls.values():
             if call.state is ToolCallState.ACCEPTED and call.seen_by == response_id:
                 call.state = ToolCallState.TOLD
-                call.output = ""
+                if call.promised_until is None:
+                    call.output = ""
 
     def unaccepted(self, response_id: str) -> set[str]:
         """Return the ids of a response's calls whose outputs the model has not confirmed."""
@@ -120,7 +182,8 @@ class ToolCalls:
         return [call for call in self._calls.values() if call.state is not ToolCallState.TOLD]
 
     def submit_again(self) -> list[ToolCall]:
-        """Return the answered calls whose outputs a new session has to get, oldest first."""
+        """Begin a new session: return the answered calls whose outputs it has to get, oldest first."""
+        self._session += 1
         calls = [call for call in self.untold() if call.state is not ToolCallState.RUNNING]
         for call in calls:
             call.state = ToolCallState.ANSWERED
@@ -133,10 +196,19 @@ class ToolCalls:
 
     def _forget_answered(self) -> None:
         while len(self._calls) > KEPT_CALLS:
-            oldest = next((c for c in self._calls.values() if c.state is not ToolCallState.RUNNING), None)
+            settled = (c for c in self._calls.values() if c.promised_until is None)
+            oldest = next((c for c in settled if c.state is not ToolCallState.RUNNING), None)
             if oldest is None:
                 return
             del self._calls[oldest.tool_call_id]
+
+
+def canonical(arguments: str) -> str:
+    """Return arguments in the one form in which equal ones are equal texts."""
+    try:
+        return json.dumps(json.loads(arguments or "{}"), sort_keys=True, separators=(",", ":"))
+    except (ValueError, RecursionError):
+        return arguments
 
 
 def error_output(message: str) -> str:

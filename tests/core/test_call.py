@@ -182,7 +182,7 @@ def test_a_duplicate_or_unknown_result_is_not_passed_on() -> None:
 
 
 def test_a_tool_that_does_not_answer_is_answered_for() -> None:
-    call = active(CallPlan(tools={"lookup": ToolRules(deadline_s=4.0)}))
+    call = active(CallPlan(tools={"lookup": ToolRules(deadline_s=4.0, filler=None)}))
     call.receive(ev.ResponseCreated("r1", ""), 2.0)
     call.receive(done("r1", lookup()), 2.0)
     assert call.deadline == 6.0
