@@ -8,11 +8,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from gateway.agents import Agent, AgentsFile, Manual, ServerVad, Transfer
+from gateway.agents.template import names
 from gateway.config import Settings
 
 __all__ = ["CheckResult", "advice"]
 
 ENGLISH = "en"
+CONFIRMING_KEY = "1"
+OF_THE_CALL = frozenset({"caller", "called"})
+"""Variables that are known when a call is offered."""
+MAX_LISTED = 5
 
 
 @dataclass(slots=True, frozen=True)
@@ -34,9 +39,15 @@ def advice(settings: Settings, agents: AgentsFile) -> Iterator[CheckResult]:
     for agent in agents.agents.values():
         if agent.transfer is not None:
             yield from _transfer(settings, agent.name, agent.transfer, owners)
+        yield from _callbacks(settings, agent)
         yield from _digits(settings, agent)
         yield from _turns(settings, agent)
         yield from _barge_in(agent)
+        yield from _languages(agent)
+        yield from _writes(agent)
+        yield from _confirmations(agent)
+        yield from _claims(agent)
+        yield from _variables(agent)
 
 
 def _warning(name: str, detail: str, fix: str) -> CheckResult:
@@ -45,9 +56,7 @@ def _warning(name: str, detail: str, fix: str) -> CheckResult:
 
 def _transfer(settings: Settings, agent: str, transfer: Transfer, owners: Mapping[str, str]) -> Iterator[CheckResult]:
     name = f"transfer of {agent}"
-    if settings.twilio_account_sid is None or (
-        settings.twilio_auth_token is None and settings.twilio_api_key_secret is None
-    ):
+    if not _can_dial(settings):
         # A failure, though calls are answered: the agent offers callers a human whom it can never reach. Nobody but
         # this machine calls a gateway in development.
         yield CheckResult(
@@ -67,6 +76,23 @@ def _transfer(settings: Settings, agent: str, transfer: Transfer, owners: Mappin
         if entry.mode == "warm" and entry.accept_key == "":
             fix = 'set accept_key: "1"; without one a voicemail takes the caller'
             yield _warning(place, "whoever answers has accepted, machines too", fix)
+
+
+def _can_dial(settings: Settings) -> bool:
+    """Whether the carrier can be asked for anything beside the stream of a call."""
+    keys = (settings.twilio_auth_token, settings.twilio_api_key_secret)
+    return settings.twilio_account_sid is not None and any(key is not None for key in keys)
+
+
+def _callbacks(settings: Settings, agent: Agent) -> Iterator[CheckResult]:
+    if agent.schedule_callback is None:
+        return
+    lacking = [] if _can_dial(settings) else ["TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN (or an API key)"]
+    lacking += [] if settings.dial_countries else ["GATEWAY_DIAL_COUNTRIES"]
+    if lacking:
+        fix = f"set {' and '.join(lacking)}, or take `schedule_callback` out of the agents file"
+        detail = "callers are promised calls that cannot be placed"
+        yield CheckResult(f"callbacks of {agent.name}", settings.development, detail, fix, settings.development)
 
 
 def _digits(settings: Settings, agent: Agent) -> Iterator[CheckResult]:
@@ -102,3 +128,66 @@ def _barge_in(agent: Agent) -> Iterator[CheckResult]:
     elif agent.barge_in.backchannels is None and agent.language not in (None, ENGLISH):
         fix = "set backchannels to the words with which listeners of that language say that they listen"
         yield _warning(name, f"the words that do not interrupt are English, and the language is {agent.language}", fix)
+
+
+def _languages(agent: Agent) -> Iterator[CheckResult]:
+    if agent.set_language is None:
+        return
+    name = f"languages of {agent.name}"
+    if agent.transcription is None:
+        fix = "remove set_language; the model speaks any language by itself, only the transcription must be told"
+        yield _warning(name, "without transcription set_language changes nothing", fix)
+    elif agent.language is not None and agent.language not in agent.set_language:
+        fix = f"add {agent.language} to set_language"
+        yield _warning(name, f"there is no way back to {agent.language}, in which calls begin", fix)
+
+
+def _writes(agent: Agent) -> Iterator[CheckResult]:
+    tools = [tool.name for tool in agent.tools if tool.effect == "write" and not tool.idempotent]
+    if tools:
+        yield _warning(
+            f"writes of {agent.name}",
+            f"of {_listed(tools)} a lost answer stays unknown: nobody asks again",
+            "if your server honours the Idempotency-Key, say idempotent: true; if it changes nothing, effect: read",
+        )
+
+
+def _confirmations(agent: Agent) -> Iterator[CheckResult]:
+    turns, name = agent.turn_detection, f"confirmations of {agent.name}"
+    asked = [tool for tool in agent.tools if tool.requires_confirmation]
+    by_key = [tool.name for tool in asked if tool.requires_confirmation == "key"]
+    if by_key and isinstance(turns, Manual) and turns.key == CONFIRMING_KEY:
+        detail = f"the key {CONFIRMING_KEY} ends the caller's turn and confirms {_listed(by_key)}"
+        yield _warning(name, detail, 'set another key of turn_detection, such as "#"')
+    reads = [tool.name for tool in asked if tool.effect == "read"]
+    if reads:
+        fix = "remove requires_confirmation, or say effect: write if something is changed"
+        yield _warning(name, f"callers are asked before {_listed(reads)}, which changes nothing", fix)
+
+
+def _claims(agent: Agent) -> Iterator[CheckResult]:
+    imported = [said for document in agent.openapi for said in (document.defaults, *document.tools.values())]
+    imported += [said for server in agent.mcp for said in (server.defaults, *server.overrides.values())]
+    listed = any(tool.claims for tool in agent.tools) or any(said.claims for said in imported)
+    if agent.correct_claims and not listed:
+        fix = 'list phrases of the agent\'s language in `claims` of the tools, such as "I have booked"'
+        yield _warning(f"claims of {agent.name}", "correct_claims has nothing to look for", fix)
+
+
+def _variables(agent: Agent) -> Iterator[CheckResult]:
+    place = f"variables of {agent.name}"
+    told = [name for name in names(agent.greeting or "") if name not in OF_THE_CALL]
+    if told and agent.lookup is None:
+        fix = "set `lookup`, whose answer tells variables, or take them out of the greeting"
+        yield _warning(place, f"nobody tells {_listed(told)} before the greeting; it is said without", fix)
+    said = [tool.speak_while_waiting.say or "" for tool in agent.tools if tool.speak_while_waiting is not None]
+    later = [name for text in said for name in names(text) if name not in OF_THE_CALL]
+    if later:
+        fix = "take them out of speak_while_waiting; what a look-up tells comes too late for it"
+        yield _warning(place, f"{_listed(later)} cannot be said while a function runs; it is said without", fix)
+
+
+def _listed(names_: list[str]) -> str:
+    """Return the names, the first few of many."""
+    shown = list(dict.fromkeys(names_))
+    return ", ".join(shown[:MAX_LISTED]) + (f" and {len(shown) - MAX_LISTED} more" if len(shown) > MAX_LISTED else "")

@@ -14,17 +14,18 @@ import httpcore2
 import httpx2
 
 from gateway.advice import CheckResult, advice
-from gateway.agents import Agent, AgentsFile, Tool, load_agents
+from gateway.agents import Agent, AgentsFile, load_agents
+from gateway.agents.references import Reference, addresses, references
 from gateway.config import Settings, database_sentence
 from gateway.errors import ConfigError, ModelError, ToolError
 from gateway.log import mask_number, redact
 from gateway.plans import plan_of, session_of
+from gateway.preflight import secret_found
 from gateway.realtime.codec import session_update
 from gateway.realtime.connection import dial
 from gateway.records.recording import unwritable
 from gateway.tools.catalogue import Catalogue
 from gateway.tools.netguard import NetGuard, tls_context
-from gateway.tools.webhook import tool_keys
 from gateway.wire import TextSocket, WireClosed
 
 __all__ = ["CheckResult", "run_checks"]
@@ -61,9 +62,9 @@ async def run_checks(settings: Settings | ConfigError, agents_path: Path, *, net
         return results
     if agents is not None:
         results += [
-            await _run(f"secret of {agent.name}/{tool.name}", _secret(settings, tool))
+            await _run(f"secret of {reference.place}", _secret(settings, reference))
             for agent in agents.agents.values()
-            for tool in agent.tools
+            for reference in references(agent)
         ]
         results += advice(settings, agents)
     if settings.api_keys:
@@ -74,7 +75,7 @@ async def run_checks(settings: Settings | ConfigError, agents_path: Path, *, net
     if network:
         results += await _carrier(settings, agents)
         results += await _models(settings, agents)
-        results += await _tools(settings, agents)
+        results += await _addresses(settings, agents)
     return results
 
 
@@ -112,13 +113,14 @@ def _agents(path: Path) -> tuple[AgentsFile | None, list[CheckResult]]:
     return agents, [CheckResult("agents file", True, f"agents: {len(listed)}, numbers: {numbers}")]
 
 
-async def _secret(settings: Settings, tool: Tool) -> str:
+async def _secret(settings: Settings, reference: Reference) -> str:
     try:
-        keys = tool_keys(tool, settings.webhook_secret)
+        keys = secret_found(reference, settings.webhook_secret)
     except ConfigError as error:
-        fix = "set the variable or file the tool names, or GATEWAY_WEBHOOK_SECRET for tools that name none"
-        raise _Finding(str(error), fix) from None
-    return "found" if len(keys) == 1 else f"found, {len(keys)} keys sign (rotation)"
+        fix = "set the variable or file that is named"
+        own = f"{fix}, or GATEWAY_WEBHOOK_SECRET where none is"
+        raise _Finding(str(error), own if reference.signs else fix) from None
+    return "found" if keys == 1 else f"found, {keys} keys sign (rotation)"
 
 
 async def _api_keys(settings: Settings) -> str:
@@ -358,10 +360,10 @@ def _refused(code: str, reason: str) -> _Finding:
     )
 
 
-async def _tools(settings: Settings, agents: AgentsFile | None) -> list[CheckResult]:
+async def _addresses(settings: Settings, agents: AgentsFile | None) -> list[CheckResult]:
     guard = NetGuard(settings.webhook_allow_cidrs, allow_loopback=settings.development)
-    tools = [(agent.name, tool) for agent in agents.agents.values() for tool in agent.tools] if agents else []
-    return [await _run(f"address of {agent}/{tool.name}", _address(guard, tool.url)) for agent, tool in tools]
+    named = [named for agent in agents.agents.values() for named in addresses(agent)] if agents else []
+    return [await _run(f"address of {place}", _address(guard, url)) for place, url in named]
 
 
 async def _address(guard: NetGuard, url: str) -> str:
@@ -374,9 +376,7 @@ async def _address(guard: NetGuard, url: str) -> str:
             str(error), "use a public https address, or allow its network: GATEWAY_WEBHOOK_ALLOW_CIDRS"
         ) from None
     except httpcore2.ConnectError:
-        raise _Finding(
-            f"{parts.hostname} does not resolve", "correct the tool's url, or create the DNS record"
-        ) from None
+        raise _Finding(f"{parts.hostname} does not resolve", "correct the url, or create the DNS record") from None
     return f"{parts.hostname} resolves and may be reached ({len(found)} addresses)"
 
 

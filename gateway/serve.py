@@ -10,14 +10,15 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from gateway.agents import AgentsFile, load_agents
+from gateway.agents.references import addresses
 from gateway.app import create_app
 from gateway.config import Settings, database_sentence, is_loopback, load_settings
 from gateway.errors import ConfigError
 from gateway.log import configure
+from gateway.preflight import missing_secrets
 from gateway.records.recording import unwritable
 from gateway.server import server
 from gateway.tools.netguard import NetGuard
-from gateway.tools.webhook import secret_problems
 
 __all__ = ["migrate", "serve"]
 
@@ -33,7 +34,7 @@ def serve(host: str | None, port: int | None) -> None:
     agents = load_agents(settings.agents_file)
     problems = [
         *settings.serving_problems(),
-        *secret_problems(agents, settings.webhook_secret),
+        *missing_secrets(agents, settings.webhook_secret),
         *_recording_problems(settings, agents),
     ]
     if problems:
@@ -83,11 +84,11 @@ def _warnings(settings: Settings, agents: AgentsFile) -> Iterator[str]:
     for agent in agents.agents.values():
         if not agent.numbers and not agent.default:
             yield f"agent {agent.name} has no number and is not the default: no incoming call reaches it"
-        for tool in agent.tools:
-            host = urlsplit(tool.url).hostname or ""
+        for place, url in addresses(agent):
+            host = urlsplit(url).hostname or ""
             if is_loopback(host) and not guard.is_trusted(ip_address("127.0.0.1" if "localhost" in host else host)):
                 yield (
-                    f"tool {agent.name}/{tool.name}: its url is on this machine and will be refused; "
+                    f"{place}: its url is on this machine and will be refused; "
                     "use its public https address, or allow 127.0.0.0/8 in GATEWAY_WEBHOOK_ALLOW_CIDRS"
                 )
 

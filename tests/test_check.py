@@ -27,7 +27,8 @@ agents:
     numbers: ["+14155550199"]
     instructions: x
     tools:
-      - {name: lookup, description: x, url: "http://127.0.0.1:9/orders", secret: "env:CHECK_TEST_SECRET"}
+      - {name: lookup, description: x, url: "http://127.0.0.1:9/orders", secret: "env:CHECK_TEST_SECRET",
+         effect: read}
 """
 
 Talk = Callable[[ServerConnection], Awaitable[None]]

@@ -284,7 +284,7 @@ def test_what_is_seldom_meant_is_warned_of_at_the_start(tmp_path: Path) -> None:
 
     idle, local = asyncio.run(main())
     assert idle == "agent idle has no number and is not the default: no incoming call reaches it"
-    assert local.startswith("tool idle/look_up: its url is on this machine and will be refused; ")
+    assert local.startswith("idle/look_up: its url is on this machine and will be refused; ")
     assert asyncio.run(main(GATEWAY_WEBHOOK_ALLOW_CIDRS="127.0.0.0/8")) == [idle]
 
 

@@ -1,10 +1,19 @@
 """What the gateway sees to around a function, whoever carries it out; the model cannot change any of it."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, Self
 
 import jsonschema_rs
-from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic.functional_serializers import model_serializer
 from pydantic_core.core_schema import SerializerFunctionWrapHandler, ValidationInfo
 
@@ -15,6 +24,9 @@ __all__ = ["Bound", "PolicyOverrides", "ToolLimits", "ToolPolicy", "Waiting", "W
 
 MAX_PATTERN_BYTES = 1 << 20
 """Of a compiled pattern; `a{1000}{1000}` would be a gigabyte."""
+
+MIN_CLAIM_LETTERS = 2
+"""Two are a word in Chinese."""
 
 
 def whole_match(pattern: str) -> Callable[[str], bool]:
@@ -62,6 +74,13 @@ class ToolLimits(Section):
     per_caller_s: int = Field(default=86_400, ge=60, le=2_592_000)
     """The time over which `per_caller` counts, in seconds."""
 
+    @field_validator("per_caller_s")
+    @classmethod
+    def _of_a_limit(cls, value: int, info: ValidationInfo) -> int:
+        if info.data.get("per_caller", 0) is None:
+            raise ValueError("counts nothing without per_caller")
+        return value
+
 
 class Bound(Section):
     """What one argument may be, whatever the model wrote and whatever the schema allows."""
@@ -78,29 +97,29 @@ class Bound(Section):
     """Regular expression that the whole text must match; without look-around and back references."""
     fixed: Any = None
     """The value itself: the model does not see the argument. "{{caller}}" and "{{called}}" are the numbers of the
-    call, "{{name}}" a variable of it."""
+    call, "{{name}}" a variable of it; one that is not known refuses the call."""
 
     @field_validator("pattern")
     @classmethod
     def _usable(cls, value: str | None) -> str | None:
         if value is not None:
+            try:
+                re.compile(value)  # says what is wrong with a pattern, where the other only says that something is
+            except re.error as error:
+                raise ValueError(f"is not a regular expression: {error}") from None
             whole_match(value)
         return value
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
-        if self.is_fixed and len(self.model_fields_set) > 1:
+        said = [value for _, value in self if value is not None]
+        if self.fixed is not None and len(said) > 1:
             raise ValueError("fixed is the value itself; nothing else can bound it")
-        if not self.model_fields_set:
+        if not said:
             raise ValueError("bounds nothing; say what the argument may be, such as {maximum: 100}")
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
             raise ValueError(f"minimum ({self.minimum:g}) should not be above maximum ({self.maximum:g})")
         return self
-
-    @property
-    def is_fixed(self) -> bool:
-        """Whether `fixed` was given, be it null."""
-        return "fixed" in self.model_fields_set
 
 
 def _waiting(value: object) -> object:
@@ -120,6 +139,12 @@ def _waiting(value: object) -> object:
 WaitingField = Annotated[Waiting | None, BeforeValidator(_waiting, json_schema_input_type=bool | str | Waiting | None)]
 
 
+def _words(value: str) -> str:
+    if sum(letter.isalpha() for letter in value) < MIN_CLAIM_LETTERS:
+        raise ValueError(f"{value!r} is no phrase that could be listened for")
+    return value
+
+
 class _Policy(Section):
     effect: Literal["read", "write"] = "write"
     """read: it changes nothing, so it may be repeated; write: it is put on record before it leaves and sent again only
@@ -136,12 +161,14 @@ class _Policy(Section):
     """What the caller hears while it runs: true (a few words of the model's own), a sentence, false, or a section."""
     limits: ToolLimits = Field(default_factory=ToolLimits)
     """How often it may be carried out."""
-    bounds: dict[str, Bound] = Field(default_factory=dict, max_length=64)
-    """What arguments may be, by name."""
+    bounds: dict[Annotated[str, Field(min_length=1, max_length=200)], Bound] = Field(
+        default_factory=dict, max_length=64
+    )
+    """What arguments may be, by name; one inside another with a dot, such as payment.amount."""
     requires_confirmation: Literal[False, "spoken", "key"] = False
     """Whether the caller must agree between the model's first call and the one that is carried out: by saying so after
     the agent has asked, or by pressing 1."""
-    claims: tuple[Annotated[str, Field(min_length=3, max_length=200)], ...] = Field(default=(), max_length=50)
+    claims: tuple[Annotated[str, Field(max_length=200), AfterValidator(_words)], ...] = Field(default=(), max_length=50)
     """Phrases by which the agent claims to have done this ("I have booked"); a claim without it is put on record."""
 
 
@@ -162,18 +189,6 @@ class ToolPolicy(_Policy):
                 f"speak_while_waiting.after_s ({waiting.after_s:g}) is never reached, timeout_s is {self.timeout_s:g}"
             )
         return self
-
-    def unknown_bound(self, parameters: Mapping[str, Any]) -> str:
-        """Return a sentence when `bounds` names what is no property of these parameters (JSON Schema), else ""."""
-        properties = parameters.get("properties")
-        known = properties if isinstance(properties, Mapping) else {}
-        open_ended = "additionalProperties" in parameters or not isinstance(properties, Mapping)
-        for name, bound in self.bounds.items():
-            # A fixed argument need not be one that the model knows.
-            if name not in known and not bound.is_fixed and not open_ended:
-                listed = ", ".join(sorted(map(str, known))[:20]) or "none"
-                return f"bounds: there is no parameter {name!r}; the parameters are: {listed}"
-        return ""
 
 
 def _without_defaults(schema: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """Functions that are answered by a webhook of the business."""
 
+from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 import jsonschema_rs
@@ -10,6 +11,9 @@ from gateway.agents.outside import Headers, SecretRef, WebAddress
 from gateway.agents.policy import ToolPolicy
 
 __all__ = ["Tool"]
+
+MAX_LISTED = 20
+"""Arguments that a refusal names."""
 
 
 class Tool(ToolPolicy):
@@ -50,7 +54,18 @@ class Tool(ToolPolicy):
 
     @model_validator(mode="after")
     def _bounds_name_arguments(self) -> Self:
-        problem = self.unknown_bound(self.parameters)
-        if problem:
-            raise ValueError(problem)
+        for name, bound in self.bounds.items():
+            if bound.fixed is None and not _described(self.parameters, name):
+                known = self.parameters.get("properties")
+                listed = ", ".join(sorted(map(str, known))[:MAX_LISTED]) if isinstance(known, Mapping) else ""
+                raise ValueError(f"bounds: there is no argument {name!r}; the arguments are: {listed or 'none'}")
         return self
+
+
+def _described(schema: object, name: str) -> bool:
+    """Tell whether a schema has this argument, or one inside another; an argument may have a dot in its own name."""
+    properties = schema.get("properties") if isinstance(schema, Mapping) else None
+    if not isinstance(properties, Mapping):
+        return False
+    outer, _, inner = name.partition(".")
+    return name in properties or (bool(inner) and _described(properties.get(outer), inner))
