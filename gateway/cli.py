@@ -253,6 +253,19 @@ def simulate_turns(
     raise typer.Exit(run_turns(Plan(barge_ins, seed, ttfb_ms), only or (), as_json=as_json))
 
 
+@simulate_app.command("claims")
+def simulate_claims(
+    misses: Annotated[
+        bool, typer.Option("--misses", help="Also print the sentences that were judged wrongly.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure how well false claims of an agent ("I have booked it") are heard, on labelled sentences."""
+    from gateway.simulator.claims import run_claims
+
+    raise typer.Exit(run_claims(misses=misses, as_json=as_json))
+
+
 @simulate_app.command("load")
 def simulate_load(
     calls: Annotated[int, typer.Option(min=1, max=2000, help="Calls at once.")] = 100,
