@@ -235,12 +235,16 @@ def _as_httpx2(request: httpx2.Request) -> Iterator[None]:
         yield
     except httpcore2.ConnectTimeout as error:
         raise httpx2.ConnectTimeout(str(error), request=request) from error
+    except httpcore2.PoolTimeout as error:
+        raise httpx2.PoolTimeout(str(error), request=request) from error
     except httpcore2.TimeoutException as error:
         raise httpx2.ReadTimeout(str(error), request=request) from error
     except httpcore2.ConnectError as error:
         raise httpx2.ConnectError(str(error), request=request) from error
     except httpcore2.NetworkError as error:
         raise httpx2.ReadError(str(error), request=request) from error
+    except httpcore2.LocalProtocolError as error:
+        raise httpx2.LocalProtocolError(str(error), request=request) from error
     except (httpcore2.ProtocolError, ssl.SSLError) as error:
         raise httpx2.RemoteProtocolError(str(error), request=request) from error
 

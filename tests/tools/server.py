@@ -69,3 +69,50 @@ def answer(status: int, body: object, *headers: str, kind: str = "application/js
         await writer.drain()
 
     return reply
+
+
+def in_turn(*replies: Reply) -> Reply:
+    """Return a reply that is another one each time; the last stays."""
+    left = list(replies)
+
+    async def reply(writer: asyncio.StreamWriter) -> None:
+        await (left.pop(0) if len(left) > 1 else left[0])(writer)
+
+    return reply
+
+
+async def silence(writer: asyncio.StreamWriter) -> None:
+    """Accept the request and never answer."""
+    await writer.wait_closed()
+
+
+async def reset(writer: asyncio.StreamWriter) -> None:
+    """Break the connection off without an answer."""
+    writer.transport.abort()
+
+
+async def half(writer: asyncio.StreamWriter) -> None:
+    """Close in mid-body."""
+    writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{")
+
+
+async def garbage(writer: asyncio.StreamWriter) -> None:
+    """Speak another protocol."""
+    writer.write(b"SSH-2.0-OpenSSH_9.6\r\n")
+
+
+async def endless(writer: asyncio.StreamWriter) -> None:
+    """Send a body that never ends, as fast as it is read."""
+    writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n")
+    while True:
+        writer.write(b"4000\r\n" + b"x" * 0x4000 + b"\r\n")
+        await writer.drain()
+
+
+async def dripping(writer: asyncio.StreamWriter) -> None:
+    """Send a body that never ends, a byte at a time."""
+    writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n")
+    while True:
+        writer.write(b"1\r\n \r\n")
+        await writer.drain()
+        await asyncio.sleep(0.02)
