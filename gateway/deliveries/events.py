@@ -1,0 +1,63 @@
+"""The events that a business is told of, and the one envelope that all of them have; `README.md` shows each."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Literal, TypeAlias
+
+from gateway.store.rows import DeliveryRow
+
+__all__ = ["API_VERSION", "MOST_BYTES", "EventType", "delivery_id", "dumps", "envelope", "fitting", "row"]
+
+EventType: TypeAlias = Literal[
+    "call.started", "transcript.turn", "call.ended", "callback.requested", "caller.opted_out", "tool.unknown"
+]
+API_VERSION = "1"
+MOST_BYTES = 256 * 1024
+"""The longest body."""
+KEY_CHARS = 40
+
+
+def delivery_id(call_id: str, kind: EventType, key: str = "") -> str:
+    """Return the id of an event: the same for the same event, whoever tells of it. `key` tells several of a call apart.
+
+    It is the `webhook-id`, so it holds no full stop, which Standard Webhooks puts between what is signed.
+    """
+    if key and (len(key) > KEY_CHARS or not key.isascii() or not key.replace("_", "").replace("-", "").isalnum()):
+        key = hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()[:32]
+    parts = (call_id.replace(".", "_"), kind.replace(".", "_"), key)
+    return ":".join(part for part in parts if part)
+
+
+def envelope(id_: str, kind: EventType, at: datetime, data: Mapping[str, object]) -> str:
+    """Return the body of a delivery."""
+    stamp = at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return dumps({"type": kind, "id": id_, "timestamp": stamp, "api_version": API_VERSION, "data": data})
+
+
+def row(
+    kind: EventType, call_id: str, agent: str, to: "tuple[str, str | None]", at: datetime, key: str, data: object
+) -> DeliveryRow:
+    """Return the row of an event that is due now. `to` is the URL and the reference to its secret."""
+    id_ = delivery_id(call_id, kind, key)
+    assert isinstance(data, Mapping)
+    return DeliveryRow(id_, kind, call_id, agent, to[0], to[1], envelope(id_, kind, at, data), at, at)
+
+
+def fitting(value: object, most_bytes: int) -> bool:
+    """Tell whether a value is JSON of at most so many bytes."""
+    try:
+        return len(dumps(value).encode()) <= most_bytes
+    except (TypeError, ValueError, RecursionError):
+        return False
+
+
+def dumps(value: object) -> str:
+    """Return JSON that can be sent as UTF-8, whatever a model or a caller's name holds. Raises for what is no JSON."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a surrogate pair cannot be sent as UTF-8; escaped it can
+        text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return text
