@@ -39,6 +39,8 @@ from gateway.realtime.connection import Dial, dial
 from gateway.registry import Live, Registry, new_call_id
 from gateway.store import CallEnd, CallRow
 from gateway.store.ports import CallStore
+from gateway.tools.catalogue import ToolKind
+from gateway.tools.desk import ToolDesk
 from gateway.tools.netguard import NetGuard
 from gateway.tools.webhook import WebhookInvoker
 from gateway.vault import Vault
@@ -58,6 +60,7 @@ class Gateway:
     registry: Registry
     metrics: Metrics
     invoker: WebhookInvoker
+    maker: CallMaker
     dialler: Dialler | None
     carrier: TwilioRest | None
     control: TwilioControl
@@ -117,7 +120,8 @@ def create_app(
         invoker = WebhookInvoker(guard, default_secret=settings.webhook_secret)
     registry = Registry(settings.max_calls)
     metrics = Metrics(lambda: registry.live)
-    maker = CallMaker(settings, agents, store, invoker, metrics, open_socket)
+    desk = ToolDesk(store, {ToolKind.WEBHOOK: invoker}, metrics)
+    maker = CallMaker(settings, agents, store, desk, metrics, open_socket)
     registry.make_session = maker.make
     carrier = carrier or _carrier(settings)
     maker.control = control = TwilioControl(carrier, registry, settings.public_url, settings.twilio_from_number)
@@ -125,7 +129,7 @@ def create_app(
     dialler = _dialler(settings, store, carrier) if carrier is not None else None
     vault = Vault(ttl_s=settings.vault_ttl_s, limit=settings.vault_max)
     maker.keep_secret = vault.keep
-    gateway = Gateway(settings, agents, store, registry, metrics, invoker, dialler, carrier, control, vault)
+    gateway = Gateway(settings, agents, store, registry, metrics, invoker, maker, dialler, carrier, control, vault)
     # No pages about itself, and no redirect for a trailing slash: it would lose the POST that Twilio signed.
     app = FastAPI(lifespan=_lifespan, redirect_slashes=False, openapi_url=None)
     app.state.gateway = gateway
@@ -215,10 +219,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         if orphans:
             logger.warning("%s calls of an earlier process had no end; they have one now", orphans)
         try:
-            async with gateway.control.running(), asyncio.TaskGroup() as group:
-                group.create_task(gateway.registry.run(), name="calls")
-                yield
-                gateway.registry.stop()
+            async with gateway.maker.desk as desk:
+                async with gateway.control.running(), asyncio.TaskGroup() as group:
+                    group.create_task(gateway.registry.run(), name="calls")
+                    yield
+                    gateway.registry.stop()
+                await desk.stop()  # no call lives: what they have begun to write ends before the store closes
         finally:
             gateway.vault.clear()
             if gateway.carrier is not None:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,10 +14,9 @@ from gateway.carriers.base import CallOffer, Control
 from gateway.carriers.twilio.routes import Fallback
 from gateway.config import Settings
 from gateway.core import CallPlan
-from gateway.core.commands import EndReason, InvokeTool
-from gateway.core.events import Event, ToolResult
-from gateway.core.toolcalls import error_output
-from gateway.errors import ConfigError, ToolError
+from gateway.core.commands import EndReason
+from gateway.core.events import Briefed, Event
+from gateway.errors import ConfigError
 from gateway.hearing import Ear
 from gateway.metrics import Metrics
 from gateway.plans import plan_of, session_of
@@ -27,9 +26,9 @@ from gateway.records.book import CallBook, CallLog, Pricing, Summary
 from gateway.records.recording import Recording
 from gateway.session import CallSession, Model, Ports
 from gateway.store.rows import CallRow
-from gateway.tools.catalogue import Catalogue, ToolKind, parse_arguments
-from gateway.tools.request import CallFacts, ToolRequest
-from gateway.tools.webhook import WebhookInvoker
+from gateway.tools.catalogue import Catalogue, CatalogueTool
+from gateway.tools.desk import ToolDesk
+from gateway.tools.request import CallFacts
 from gateway.vault import asked_by
 
 __all__ = ["CallMaker", "NewCallLog", "plan_of"]
@@ -65,7 +64,7 @@ class CallMaker:
     settings: Settings
     agents: AgentsFile
     log: NewCallLog
-    invoker: WebhookInvoker
+    desk: ToolDesk
     metrics: Metrics
     open_socket: Dial = dial
     rng: random.Random = field(default_factory=random.Random)
@@ -74,10 +73,21 @@ class CallMaker:
     keep_secret: Callable[[str, str], Awaitable[str]] | None = None
     """Puts digits into the vault, under a further name if one is given, and returns their token. Set once, before calls
     are made."""
-    _catalogues: dict[str, Catalogue] = field(init=False, repr=False)
+    brief: Callable[[CallFacts, Agent], Callable[[], Awaitable[Briefed]] | None] | None = None
+    """Makes what finds out, in parallel with the ringing, what is known before the first word; None for a call of which
+    nothing can be known. Set once, before calls are made."""
+    catalogues: dict[str, Catalogue] = field(init=False, repr=False)
+    """By agent."""
 
     def __post_init__(self) -> None:
-        self._catalogues = {name: Catalogue(agent) for name, agent in self.agents.agents.items()}
+        self.take_tools({})
+
+    def take_tools(self, imported: Mapping[str, Sequence[CatalogueTool]]) -> None:
+        """Give the agents, by name, what OpenAPI documents and MCP servers offer beside their own tools.
+
+        Calls that run keep theirs. Raises `ConfigError` when two tools of an agent have one name.
+        """
+        self.catalogues = {name: Catalogue(agent, imported.get(name, ())) for name, agent in self.agents.agents.items()}
 
     def agent_for(self, name: str, number: str) -> Agent | None:
         """Return the agent asked for by name, else the one that the dialled number reaches."""
@@ -115,16 +125,20 @@ class CallMaker:
             carrier=offer.carrier,
             carrier_call_id=offer.carrier_call_id,
         )
-        plan, control = plan_of(agent, self._catalogues[agent.name]), self.control
+        catalogue, control = self.catalogues[agent.name], self.control
+        plan = plan_of(agent, catalogue)
         ports = Ports(
-            open_model=lambda feed: self._open_model(agent, plan, feed),
-            invoke=lambda command: self._invoke(facts, agent.name, command),
+            open_model=lambda feed: self._open_model(agent, plan, catalogue, feed),
+            invoke=lambda command: self.desk.invoke(facts, catalogue, command),
             book=self._book(call_id, agent, plan, direction),
             control=(lambda command: control.carry_out(offer, command)) if control is not None else None,
             keep_secret=self._keeper(call_id),
             ear=Ear() if plan.needs_ear else None,
+            brief=self.brief(facts, agent) if self.brief is not None else None,
         )
-        return CallSession(call_id, offer, plan, ports)
+        session = CallSession(call_id, offer, plan, ports)
+        self.desk.open_call(facts, session.feed)
+        return session
 
     def _keeper(self, call_id: str) -> Callable[[str, str], Awaitable[str]] | None:
         keep = self.keep_secret
@@ -132,23 +146,10 @@ class CallMaker:
             return None
         return lambda digits, command_id: keep(digits, asked_by(call_id, command_id) if command_id else "")
 
-    def _open_model(self, agent: Agent, plan: CallPlan, feed: Callable[[Event], None]) -> Model:
+    def _open_model(self, agent: Agent, plan: CallPlan, catalogue: Catalogue, feed: Callable[[Event], None]) -> Model:
         target = ModelTarget(self.settings.model_endpoint(agent.model), self.settings.model_headers())
-        session = session_of(agent, plan, self._catalogues[agent.name])
+        session = session_of(agent, plan, catalogue)
         return RealtimeConnection(target, session, feed, open_socket=self.open_socket, rng=self.rng)
-
-    async def _invoke(self, facts: CallFacts, agent: str, command: InvokeTool) -> ToolResult:
-        try:
-            tool = self._catalogues[agent].find(command.name)
-            if tool.kind is not ToolKind.WEBHOOK:
-                raise ToolError("this tool cannot be called now", permanent=True, code="builtin")
-            arguments = parse_arguments(tool, command.arguments)
-        except ToolError as refused:
-            return ToolResult(command.tool_call_id, False, error_output(str(refused)), refused.code)
-        outcome = await self.invoker.invoke(ToolRequest(facts, tool, command.tool_call_id, arguments))
-        result = ToolResult(command.tool_call_id, outcome.ok, outcome.output, outcome.detail, outcome.elapsed_ms)
-        self.metrics.tool_answered(result)
-        return result
 
     def _book(self, call_id: str, agent: Agent, plan: CallPlan, direction: str) -> CallBook:
         path = self.settings.recordings_dir / f"{call_id}.wav"
@@ -164,6 +165,7 @@ class CallMaker:
         )
 
     def _ended(self, call_id: str, direction: str, summary: Summary) -> None:
+        self.desk.close_call(call_id)
         self.metrics.call_ended(direction, summary)
         logger.log(
             logging.INFO if summary.reason in EXPECTED_ENDS else logging.WARNING,

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from gateway.core.events import ToolResult
 from gateway.records.book import Summary
 
 __all__ = ["Metrics"]
@@ -44,11 +43,30 @@ class Metrics:
         self._renewals = Counter("gateway_session_renewals", "Model sessions replaced.", registry=self._registry)
         self._tools = Histogram(
             "gateway_tool_duration_seconds",
-            "Business webhooks by outcome.",
+            "Function calls by outcome: ok, error, unknown, refused, pending.",
             ["outcome"],
             buckets=LATENCY_BUCKETS,
             registry=self._registry,
         )
+        self._replays = Counter(
+            "gateway_ledger_replays",
+            "Function calls answered with what the ledger had, by its state.",
+            ["state"],
+            registry=self._registry,
+        )
+        self._recovered = Counter(
+            "gateway_ledger_recovered",
+            "Function calls that a dead process left open, by what came of them.",
+            ["outcome"],
+            registry=self._registry,
+        )
+        self._late = Counter(
+            "gateway_late_results",
+            "Late results of function calls, by our answer.",
+            ["answer"],
+            registry=self._registry,
+        )
+        self._breaker = Counter("gateway_breaker_opens", "Hosts given up for a while.", registry=self._registry)
         self._cost = Counter("gateway_cost_usd", "What priced calls cost.", registry=self._registry)
 
     def call_ended(self, direction: str, summary: Summary) -> None:
@@ -66,8 +84,20 @@ class Metrics:
     def call_refused(self, direction: str, why: str) -> None:
         self._calls.labels(direction, f"refused_{why}").inc()
 
-    def tool_answered(self, result: ToolResult) -> None:
-        self._tools.labels("ok" if result.ok else "error").observe(result.elapsed_ms / 1000)
+    def tool_answered(self, outcome: str, elapsed_ms: int) -> None:
+        self._tools.labels(outcome).observe(elapsed_ms / 1000)
+
+    def ledger_replayed(self, state: str) -> None:
+        self._replays.labels(state).inc()
+
+    def ledger_recovered(self, outcome: str) -> None:
+        self._recovered.labels(outcome).inc()
+
+    def late_result(self, answer: str) -> None:
+        self._late.labels(answer).inc()
+
+    def breaker_opened(self) -> None:
+        self._breaker.inc()
 
     def page(self) -> bytes:
         """Return the exposition text."""

@@ -23,7 +23,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "agentfile": frozenset({"errors"}),
     "agents": frozenset({"agentfile", "core", "errors"}),
     "plans": frozenset({"agents", "core", "realtime", "tools"}),
-    "tools": frozenset({"agents", "config", "errors"}),
+    "tools": frozenset({"agents", "config", "core", "errors", "store"}),
+    "deliveries": frozenset({"config", "errors", "operator", "records", "show", "store", "tools"}),
     "outbound": frozenset({"apikeys", "config", "errors", "store"}),
     "session": frozenset({"carriers", "core", "errors"}),
     "registry": frozenset({"carriers", "core", "errors", "session"}),
@@ -34,7 +35,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
 """Package or module of `gateway` to what else of `gateway` it may import. Those not named here may import anything."""
 
 NEVER_SERVING = ("simulator", "demo")
-SERVING = ("core", "hearing", "carriers", "realtime", "store", "records", "tools", "outbound", "operator")
+SERVING = ("core", "hearing", "carriers", "realtime", "store", "records", "tools", "outbound", "operator", "deliveries")
 SERVING_MODULES = (
     "app",
     "calls",

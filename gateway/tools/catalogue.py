@@ -10,8 +10,10 @@ from typing import NoReturn, Protocol
 import jsonschema_rs
 
 from gateway.agents import Agent
+from gateway.agents.functions import LOCAL
 from gateway.agents.policy import ToolPolicy
 from gateway.errors import ConfigError, ToolError
+from gateway.tools.limits import check_bounds, put_fixed, shown, sound_bounds
 
 __all__ = ["Catalogue", "CatalogueTool", "ToolKind", "catalogue_tool", "parse_arguments", "parse_json"]
 
@@ -20,6 +22,8 @@ MAX_VIOLATIONS = 5
 """Schema violations told to the model at once; enough to repair a call in one go."""
 MAX_VIOLATION_CHARS = 300
 BUILT_IN_POLICY = ToolPolicy(effect="read")
+LOCAL_POLICY = ToolPolicy(effect="write", idempotent=True)
+"""Ours are kept by the ledger's key, so that the same one twice is one."""
 
 
 class ToolKind(Enum):
@@ -52,7 +56,7 @@ class CatalogueTool:
     kind: ToolKind
     description: str
     parameters: Mapping[str, object]
-    """JSON Schema of the arguments as the model is shown it."""
+    """JSON Schema of all arguments, those that the file fixes too; the model is shown `Catalogue.functions`."""
     policy: ToolPolicy
     validator: ArgumentsValidator
     target: object = None
@@ -70,6 +74,7 @@ def catalogue_tool(
     """Return a tool with its schema compiled. Raises `ConfigError` for one that is no JSON Schema."""
     try:
         validator = _compiled(dict(parameters))
+        sound_bounds(name, parameters, (policy or BUILT_IN_POLICY).bounds)
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"tool {name}: the parameters are no JSON Schema: {reason}") from None
@@ -92,17 +97,17 @@ class Catalogue:
             self._tools[tool.name] = tool
         for function in agent.built_in():
             name = str(function["name"])
-            built_in = catalogue_tool(name, ToolKind.BUILTIN, str(function["description"]), function["parameters"])
-            self._tools[name] = built_in
+            kind, policy = (ToolKind.LOCAL, LOCAL_POLICY) if name in LOCAL else (ToolKind.BUILTIN, BUILT_IN_POLICY)
+            self._tools[name] = catalogue_tool(name, kind, str(function["description"]), function["parameters"], policy)
 
     def functions(self) -> list[dict[str, object]]:
-        """Return the tools in the Realtime API's form (`session.tools`)."""
+        """Return the tools in the Realtime API's form (`session.tools`), without the arguments that the file fixes."""
         return [
             {
                 "type": "function",
                 "name": tool.name,
                 "description": tool.description,
-                "parameters": dict(tool.parameters),
+                "parameters": dict(shown(tool.parameters, tool.policy.bounds)),
             }
             for tool in self
         ]
@@ -119,20 +124,18 @@ class Catalogue:
         return tool
 
 
-def parse_arguments(tool: CatalogueTool, text: str) -> dict[str, object]:
-    """Return the arguments the model wrote, checked against the tool's schema.
+def parse_arguments(tool: CatalogueTool, text: str, known: Mapping[str, object] | None = None) -> dict[str, object]:
+    """Return the arguments of a call: what the model wrote, within its bounds, and what the file fixes; they fit the
+    tool's schema.
 
-    Raises `ToolError` (code `bad_arguments`) with a message from which the model can repair its call. The message may
-    quote what the caller said: tell it to the model, do not log it.
+    `known` are the values that fixed arguments may name. Raises `ToolError` (code `bad_arguments`, `bounds` or
+    `not_known`) with a message from which the model can repair its call. The message may quote what the caller said:
+    tell it to the model, do not log it.
     """
-    if len(text.encode(errors="replace")) > MAX_ARGUMENTS_BYTES:
-        _refuse(f"the arguments are over {MAX_ARGUMENTS_BYTES // 1024} KiB; send less")
-    try:
-        arguments = parse_json(text) if text.strip() else {}  # a call without parameters may come as ""
-    except ValueError as error:
-        _refuse(f"the arguments are not valid JSON ({error}); send one JSON object")
-    if not isinstance(arguments, dict):
-        _refuse(f"the arguments must be one JSON object, not {type(arguments).__name__}")
+    bounds = tool.policy.bounds
+    written = _object(text)
+    check_bounds(tool.parameters, bounds, written)
+    arguments = put_fixed(tool.parameters, bounds, written, known or {})
     violations = []
     for violation in tool.validator.iter_errors(arguments):
         where = ".".join(str(part) for part in violation.instance_path)
@@ -141,6 +144,18 @@ def parse_arguments(tool: CatalogueTool, text: str) -> dict[str, object]:
             break
     if violations:
         _refuse(f"the arguments do not fit the tool's schema: {'; '.join(violations)}")
+    return arguments
+
+
+def _object(text: str) -> dict[str, object]:
+    if len(text.encode(errors="replace")) > MAX_ARGUMENTS_BYTES:
+        _refuse(f"the arguments are over {MAX_ARGUMENTS_BYTES // 1024} KiB; send less")
+    try:
+        arguments = parse_json(text) if text.strip() else {}  # a call without parameters may come as ""
+    except ValueError as error:
+        _refuse(f"the arguments are not valid JSON ({error}); send one JSON object")
+    if not isinstance(arguments, dict):
+        _refuse(f"the arguments must be one JSON object, not {type(arguments).__name__}")
     return arguments
 
 

@@ -7,7 +7,10 @@ from typing import Literal, Protocol
 
 from gateway.tools.catalogue import CatalogueTool
 
-__all__ = ["CallFacts", "Executor", "ToolOutcome", "ToolRequest", "message_id"]
+__all__ = ["CallFacts", "Executor", "ToolOutcome", "ToolRequest", "ledger_key", "message_id"]
+
+MAX_ID_CHARS = 96
+"""A longer id of a model, or one that no HTTP header takes, is known by its hash."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -25,6 +28,11 @@ class CallFacts:
     carrier_call_id: str = ""
     """The carrier's id of the telephone call: the same before and after our process or its stream was lost."""
 
+    @property
+    def phone_call(self) -> str:
+        """What stays the same when the telephone call goes on in another call of ours."""
+        return self.carrier_call_id or self.call_id
+
 
 @dataclass(slots=True, frozen=True)
 class ToolRequest:
@@ -40,7 +48,7 @@ class ToolRequest:
     @property
     def key(self) -> str:
         """The ledger's key and the Idempotency-Key: one per function call of a telephone call, whatever happens."""
-        return f"{self.call.carrier_call_id or self.call.call_id}:{self.tool_call_id}"
+        return ledger_key(self.call, self.tool_call_id)
 
 
 @dataclass(slots=True, frozen=True)
@@ -62,6 +70,17 @@ class ToolOutcome:
     action: Literal["hang_up", "transfer"] | None = None
     target: str = ""
     """transfer: name of a transfer target of the agent."""
+    key: str = ""
+    """The ledger's key under which a later result will come; "" for the function call's own."""
+
+    @property
+    def state(self) -> str:
+        """The state of the ledger that it leads to."""
+        if self.pending:
+            return "pending"
+        if self.unknown:
+            return "unknown"
+        return "done" if self.ok else "failed"
 
 
 class Executor(Protocol):
@@ -69,6 +88,14 @@ class Executor(Protocol):
 
     async def invoke(self, request: ToolRequest) -> ToolOutcome:
         """Carry out one function call within the tool's `timeout_s`; raises nothing but cancellation."""
+
+
+def ledger_key(call: CallFacts, tool_call_id: str) -> str:
+    """Return what a function call is known by in the ledger and to the business: ASCII, bounded."""
+    name = tool_call_id
+    if len(name) > MAX_ID_CHARS or not name.isascii() or not name.isprintable() or " " in name:
+        name = "sha256-" + hashlib.sha256(name.encode(errors="replace")).hexdigest()
+    return f"{call.phone_call}:{name}"
 
 
 def message_id(key: str) -> str:

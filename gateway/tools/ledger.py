@@ -1,0 +1,105 @@
+"""The ledger of writes: what the desk needs of a store, and what a row of it means for the model.
+
+intended → pending → done | failed | unknown, forward only; unknown may still become done or failed.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Protocol
+
+from gateway.core.toolcalls import error_output
+from gateway.store.rows import InvocationRow, StoredCall, StoredInvocation
+from gateway.tools.replies import IN_PROGRESS
+from gateway.tools.request import ToolOutcome, ToolRequest, message_id
+
+__all__ = [
+    "FINAL",
+    "NOT_KEPT",
+    "UNKNOWN",
+    "Ledger",
+    "canonical",
+    "digest",
+    "intent",
+    "outcome_of",
+]
+
+FINAL = frozenset({"done", "failed"})
+"""States that nothing changes any more."""
+
+NOT_KEPT = error_output(
+    "this was not done: changes cannot be put on record at the moment. Tell the caller, and offer another way."
+)
+UNKNOWN = error_output(
+    "it is not known whether this was done: the system's answer was lost. Do not call it again. Tell the caller that "
+    "you cannot confirm it, and offer another way to find out."
+)
+
+
+class Ledger(Protocol):
+    """The part of a store that holds writes. Coroutines raise `StoreError`."""
+
+    async def begin_invocation(self, row: InvocationRow) -> StoredInvocation | None:
+        """Commit the intent and return None; return what is there under its key, nothing written."""
+
+    def end_invocation(self, key: str, state: str, output: str | None, detail: str = "") -> None:
+        """Write down what became of it, forward only; neither blocks nor raises."""
+
+    async def get_invocation(self, key: str) -> StoredInvocation | None: ...
+
+    async def invocation_by_message(self, message_id: str) -> StoredInvocation | None: ...
+
+    async def invocations_of(self, carrier_call_id: str) -> list[StoredInvocation]: ...
+
+    async def open_invocations(self) -> list[StoredInvocation]:
+        """Return the calls that a process which is dead left intended."""
+
+    async def count_invocations(self, agent: str, tool: str, from_number: str, since: datetime) -> int: ...
+
+    async def calls_of(self, carrier_call_id: str) -> list[StoredCall]: ...
+
+    async def flush(self) -> None: ...
+
+
+def canonical(arguments: Mapping[str, object]) -> str:
+    """Return the one way to write these arguments: keys sorted, no blanks."""
+    return json.dumps(arguments, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(text: str) -> str:
+    """Return the SHA-256 of canonical arguments."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def intent(request: ToolRequest) -> InvocationRow:
+    """Return the row that is committed before a write leaves."""
+    arguments, call = canonical(request.arguments), request.call
+    return InvocationRow(
+        key=request.key,
+        message_id=message_id(request.key),
+        call_id=call.call_id,
+        carrier_call_id=call.phone_call,
+        tool_call_id=request.tool_call_id,
+        agent=call.agent,
+        tool=request.tool.name,
+        from_number=call.from_number,
+        arguments=arguments,
+        arguments_hash=digest(arguments),
+        idempotent=request.tool.policy.idempotent,
+        created_at=datetime.now(UTC),
+    )
+
+
+def outcome_of(row: StoredInvocation) -> ToolOutcome:
+    """Return what a row that is not `intended` tells the model."""
+    detail = f"from the ledger: {row.state}"
+    match row.state:
+        case "done":
+            return ToolOutcome(True, row.output or "null", detail)
+        case "failed":
+            return ToolOutcome(False, row.output or error_output("the system refused the request"), detail)
+        case "pending":
+            return ToolOutcome(True, IN_PROGRESS, detail, pending=True)
+        case _:
+            return ToolOutcome(False, row.output or UNKNOWN, detail, unknown=True)
