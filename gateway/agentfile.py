@@ -206,10 +206,14 @@ def _scalar(node: yaml.ScalarNode) -> object:
 
 def _problems(error: ValidationError, model: type[BaseModel]) -> Iterator[Problem]:
     keys = _all_keys(model)
-    for detail in error.errors(include_url=False, include_input=False):
+    details = error.errors(include_url=False, include_input=False)
+    inside = {detail["loc"][:-1] for detail in details}
+    for detail in details:
         loc = detail["loc"]
         if not loc and detail["type"] == "cross_check":
             continue
+        if detail["type"] == "too_short" and loc in inside:
+            continue  # pydantic counts the sound entries only
         name = _name(loc)
         match detail["type"]:
             case "extra_forbidden":
@@ -237,6 +241,8 @@ def _words(detail: ErrorDetails) -> str:
             return f"should have at most {context['max_length']} entries"
         case "union_tag_invalid":
             return f"type should be one of {context['expected_tags']}"
+        case "literal_error":
+            return f"should be {context['expected']}".replace("False", "false")
         case kind if kind in KINDS:
             return KINDS[kind]
         case _:

@@ -5,6 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from gateway.agents.functions import BUILT_IN
 from gateway.agents.outside import SECRET_NAMES, SECRET_REF, Auth, Headers, SecretRef, WebAddress
 from gateway.agents.policy import PolicyOverrides, ToolPolicy
 from gateway.agents.section import Section
@@ -34,6 +35,13 @@ class ImportedTool(PolicyOverrides):
     """Name the model calls it by; null: made of its name there."""
     description: str | None = Field(default=None, min_length=1, max_length=4000)
     """When to use it and what it returns; null: what stands there, which is often written for programmers."""
+
+    @field_validator("name")
+    @classmethod
+    def _not_built_in(cls, value: str | None) -> str | None:
+        if value in BUILT_IN:
+            raise ValueError(f"{value!r} is built in; choose another name")
+        return value
 
 
 class OpenApi(Section):
@@ -68,6 +76,13 @@ class OpenApi(Section):
     def _file(cls, value: str) -> str:
         if "://" in value:
             raise ValueError("should be a file; what a call may do must not change because a web page did")
+        return value
+
+    @field_validator("server")
+    @classmethod
+    def _before_paths(cls, value: str | None) -> str | None:
+        if value is not None and "?" in value:
+            raise ValueError("should end before the path of an operation, and has a query")
         return value
 
     @model_validator(mode="after")
@@ -127,6 +142,15 @@ class Mcp(Section):
         default_factory=dict, max_length=MAX_IMPORTED
     )
     """What holds for one tool, by its name there."""
+
+    @field_validator("args")
+    @classmethod
+    def _no_keys(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            name, given, _ = text.partition("=")
+            if given and SECRET_NAMES.fullmatch(name):
+                raise ValueError(f"{name!r} looks like a secret, which every user of the machine could see; use env")
+        return value
 
     @field_validator("env")
     @classmethod

@@ -49,7 +49,7 @@ def _plain_headers(value: dict[str, str]) -> dict[str, str]:
         if RESERVED_HEADERS.fullmatch(name):
             raise ValueError(f"{name!r} is set by the gateway")
         if SECRET_NAMES.fullmatch(name):
-            raise ValueError(f"{name!r} looks like a secret, which does not belong in this file; requests are signed")
+            raise ValueError(f"{name!r} looks like a secret, which does not belong in this file; use secret or auth")
     return value
 
 

@@ -5,10 +5,24 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from gateway.agents import Agent, load_agents, turn_taking
-from gateway.core.plan import BACKCHANNELS, EarlyReply, Idle, ReversibleBargeIn, TransferMode, TransferTarget, TurnMode
+from gateway import plans
+from gateway.agents import Agent, ToolPolicy, load_agents, turn_taking
+from gateway.core.plan import (
+    BACKCHANNELS,
+    Confirmation,
+    EarlyReply,
+    Filler,
+    Idle,
+    OnInterrupt,
+    ReversibleBargeIn,
+    ToolRules,
+    TransferMode,
+    TransferTarget,
+    TurnMode,
+)
 from gateway.core.plan import TurnTaking as Turns
 from gateway.errors import ConfigError
+from gateway.tools.catalogue import Catalogue, ToolKind, catalogue_tool
 from tests.agents.meaning import plan_of, session_of
 
 TARGETS = {
@@ -214,3 +228,63 @@ def test_callers_are_never_handed_to_such_a_number(number: str, sentence: str) -
 @pytest.mark.parametrize("number", ["+14155550100", "+442079460000", "+4930123456", "+18005550100", "+4991612345678"])
 def test_an_ordinary_number_may_be_a_target(number: str) -> None:
     assert plan_of(agent(transfer={"targets": {"a": {"number": number}}})).transfer_targets["a"].number == number
+
+
+TOOL = {"name": "book", "description": "d", "url": "https://a.example/b"}
+
+
+def rules(**keys: object) -> ToolRules:
+    return plan_of(agent(tools=[{**TOOL, **keys}])).tools["book"]
+
+
+def test_a_tool_that_says_nothing_runs_by_the_defaults() -> None:
+    assert rules() == ToolRules(deadline_s=9, pending_s=600, filler=Filler(1.2))
+
+
+def test_what_a_tool_says_becomes_the_cores_rules() -> None:
+    said = rules(
+        timeout_s=4,
+        pending_s=60,
+        effect="read",
+        on_interrupt="cancel",
+        requires_confirmation="key",
+        claims=["I have booked"],
+        speak_while_waiting={"after_s": 2, "say": "One moment."},
+    )
+    assert said == ToolRules(5, 60, Filler(2, "One moment."), OnInterrupt.CANCEL, Confirmation.KEY, ("I have booked",))
+    assert rules(requires_confirmation="spoken").confirmation is Confirmation.SPOKEN
+    assert rules(speak_while_waiting=False).filler is None
+    assert rules(speak_while_waiting={"sound": True}).filler == Filler(sound=True)
+
+
+def test_imported_tools_have_rules_and_built_in_ones_have_none() -> None:
+    made = agent(correct_claims=True, hang_up=True)
+    policy = ToolPolicy(effect="read", timeout_s=2)
+    imported = catalogue_tool("find", ToolKind.OPERATION, "d", {"type": "object"}, policy)
+    catalogue = Catalogue(made, [imported])
+    plan = plans.plan_of(made, catalogue)
+    assert plan.tools == {"find": ToolRules(deadline_s=3)} and plan.corrects_claims
+    assert [tool["name"] for tool in plans.session_of(made, plan, catalogue)["tools"]] == ["find", "hang_up"]
+
+
+def test_the_first_word_waits_for_the_look_up_and_for_the_past_of_a_call() -> None:
+    plain, asking = agent(), agent(lookup={"url": "https://a.example/l", "timeout_s": 2})
+    assert plan_of(plain).briefing_s == 0
+    assert plan_of(asking).briefing_s == pytest.approx(2.2)
+    assert plans.plan_of(plain, Catalogue(plain), briefing_s_min=1).briefing_s == 1
+    assert plans.plan_of(asking, Catalogue(asking), briefing_s_min=1).briefing_s == pytest.approx(2.2)
+
+
+def test_a_greeting_never_says_a_variable_that_nobody_told() -> None:
+    made = agent(greeting="Hello {{name}}, this is Acme.")
+    assert plan_of(made).greeting == "Hello, this is Acme."
+    assert plans.plan_of(made, Catalogue(made), variables={"name": "Ann"}).greeting == "Hello Ann, this is Acme."
+    assert plan_of(agent(greeting="{{name}}")).greeting is None
+
+
+def test_the_languages_of_a_call_and_its_first_transcription() -> None:
+    plan = plan_of(agent(language="en", set_language=["en", "es"]))
+    assert plan.languages == {"en", "es"} and "set_language" in plan.built_in
+    assert plan.transcription == {"model": "gpt-transcribe", "language": "en"}
+    assert plan_of(agent(transcription=None)).transcription == {}
+    assert not plan_of(agent()).languages
