@@ -45,8 +45,7 @@ class Corrections:
     def settle(self) -> list[Command]:
         """Judge what was claimed, once the agent's turn is over."""
         state = self._state
-        done = state.slot.state is SlotState.FREE and not state.slot.wanted
-        if not self._open or not done or state.phase not in (Phase.ACTIVE, Phase.ENDING):
+        if not self._open or not self._turn_over:
             return []
         running = {call.name for call in state.tool_calls.running()}
         found = [claim for claim in self._ledger.unbacked() if self._is_new(claim) and claim.tool not in running]
@@ -57,6 +56,13 @@ class Corrections:
             note = {"tool": claim.tool, "phrase": claim.phrase, "item_id": claim.item_id, "text": claim.sentence}
             commands.append(Record("claim_unbacked", note))
         return commands + (self._correct(found) if found and state.plan.corrects_claims else [])
+
+    @property
+    def _turn_over(self) -> bool:
+        """Whether the agent has been heard; of a goodbye, whether it is all there: after it the line goes down."""
+        state = self._state
+        said = state.slot.state is SlotState.FREE and not state.slot.wanted
+        return said and (state.phase is Phase.ENDING or (state.active and not state.playout.unheard))
 
     def _is_new(self, claim: Claim) -> bool:
         """Whether it was not judged yet, and heard: what was cut before it was claimed to nobody."""

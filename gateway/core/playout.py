@@ -49,6 +49,8 @@ class _Piece:
     """When it begins if it plays as it was sent."""
     last_of_response: bool = False
     mark: str = ""
+    marked_s: float = 0.0
+    """When the mark behind it was sent; that may be long after it has played."""
 
     @property
     def ends_s(self) -> float:
@@ -201,7 +203,7 @@ class Playout:
         if self._tail and self._tail[-1].response_id == response_id:
             self._tail[-1].last_of_response = True
         elif self._sent and self._sent[-1].response_id == response_id and not self._sent[-1].mark:
-            return [self._mark(self._sent[-1])]
+            return [self._mark(self._sent[-1], now)]
         return self.release(now)
 
     def release(self, now: float) -> list[Command]:
@@ -223,7 +225,7 @@ class Playout:
             commands.append(PlayAudio(piece.item_id, piece.payload, piece.ms))
             self._unmarked_ms += piece.ms
             if piece.last_of_response or self._unmarked_ms >= self._mark_every_ms:
-                commands.append(self._mark(piece))
+                commands.append(self._mark(piece, now))
         return commands
 
     def played(self, name: str, now: float) -> list[Heard]:
@@ -236,7 +238,9 @@ class Playout:
             settled.append(piece)
             if piece.mark == name:
                 break
-        shift_s = now - settled[-1].ends_s
+        last = settled[-1]
+        # A mark that left after its piece had ended comes back at once: that is not the line's doing.
+        shift_s = now - max(last.ends_s, last.marked_s)
         self._line.echoed(shift_s)
         return [self._settle(piece, piece.ms, shift_s) for piece in settled]
 
@@ -317,7 +321,8 @@ class Playout:
                 self._detached.discard(forgotten)
         return item
 
-    def _mark(self, piece: _Piece) -> SendMark:
+    def _mark(self, piece: _Piece, now: float) -> SendMark:
+        piece.marked_s = now
         self._marks += 1
         self._unmarked_ms = 0.0
         piece.mark = f"m{self._marks}"

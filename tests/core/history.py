@@ -7,23 +7,32 @@ played, so that what was heard is known exactly; another one says anything at an
 import base64
 import json
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.core import Call, CallPlan, Phase
 from gateway.core import commands as cmd
 from gateway.core import events as ev
 from gateway.core import operator as op
 from gateway.core.plan import (
+    Confirmation,
     EarlyReply,
+    Filler,
     Idle,
+    OnInterrupt,
     ReversibleBargeIn,
+    ToolRules,
     TransferMode,
     TransferTarget,
     TurnMode,
     TurnTaking,
 )
 
-BUILT_IN = frozenset({"hang_up", "transfer_call", "collect_digits", "send_digits"})
+BUILT_IN = frozenset({"hang_up", "transfer_call", "collect_digits", "send_digits", "set_language"})
+TOOLS = {
+    "lookup": ToolRules(deadline_s=6.0, pending_s=15.0, claims=("I will look",)),
+    "book": ToolRules(filler=Filler(0.8, "One moment."), confirmation=Confirmation.SPOKEN),
+    "search": ToolRules(filler=Filler(0.5, sound=True), on_interrupt=OnInterrupt.CANCEL),
+}
 TARGETS = {
     "sales": TransferTarget("+14155550111", TransferMode.BLIND, ring_s=20),
     "expert": TransferTarget("+14155550112", TransferMode.WARM, brief="A caller for you.", ring_s=20),
@@ -35,6 +44,7 @@ ROUNDING_MS = 0.4
 """A hold cuts text at multiples of 0.375 ms."""
 
 _COMMON = {"max_duration_s": 120.0, "max_cost_usd": 1.0, "built_in": BUILT_IN, "transfer_targets": TARGETS}
+_WITH_TOOLS = CallPlan(tools=TOOLS, **_COMMON)  # type: ignore[arg-type]
 PLANS: tuple[CallPlan, ...] = (
     CallPlan(greeting="Hello.", **_COMMON),  # type: ignore[arg-type]  # keyword values of several types
     CallPlan(greeting="Hello.", greeting_interruptible=False, idle=Idle(5.0, ("Hello?", "Hm?")), **_COMMON),  # type: ignore[arg-type]
@@ -43,6 +53,8 @@ PLANS: tuple[CallPlan, ...] = (
     CallPlan(reversible=ReversibleBargeIn(), early_reply=EarlyReply(), idle=Idle(), **_COMMON),  # type: ignore[arg-type]
     CallPlan(turns=TurnTaking(TurnMode.MANUAL, key="#", own_ear=True), **_COMMON),  # type: ignore[arg-type]
     CallPlan(turns=TurnTaking(TurnMode.MANUAL, own_ear=True), reversible=ReversibleBargeIn(), **_COMMON),  # type: ignore[arg-type]
+    replace(_WITH_TOOLS, greeting="Hello.", briefing_s=1.0, corrects_claims=True, languages=frozenset({"es"})),
+    replace(_WITH_TOOLS, early_reply=EarlyReply(), reversible=ReversibleBargeIn(), keys_to_model=False),
 )
 
 
@@ -74,6 +86,12 @@ class History:
         self.invoked: list[str] = []
         self.called: dict[str, set[str]] = defaultdict(set)
         """Items of function calls, by the call's id: a model may make one again."""
+        self.past: set[str] = set()
+        """Function calls of before, whose outcome the ledger is asked."""
+        self.promised: dict[str, bool] = {}
+        """Sessions and function calls of which a promised result was told."""
+        self.turns = 0
+        """Turns that the caller has ended."""
         self.deleted: set[str] = set()
         self.secrets: list[str] = []
         self.transfers: dict[str, str] = {}
@@ -151,9 +169,28 @@ class History:
             self.called[call.tool_call_id].add(call.item_id)
         self.feed(ev.ResponseDone(f"{self.sessions}{response}", status, "", tuple(calls), None))
 
-    def tool_answers(self, number: int, *, ok: bool) -> None:
-        if self.invoked:
-            self.feed(ev.ToolResult(self.invoked[number % len(self.invoked)], ok, "{}"))
+    def tool_answers(self, number: int, *, ok: bool, pending: bool = False, more: str = "") -> None:
+        """`more`: what comes along, say, hang_up, or the name of a transfer target."""
+        if not self.invoked:
+            return
+        tool_call_id = self.invoked[number % len(self.invoked)]
+        action = {"": None, "say": None, "hang_up": ev.ToolAction.HANG_UP}.get(more, ev.ToolAction.TRANSFER)
+        say = "The business says so." if more else ""
+        result = ev.ToolResult(
+            tool_call_id, ok, f'{{"n":{number}}}', pending=pending, say=say, action=action, target=more
+        )
+        self.feed(result)
+
+    def is_briefed(self, number: int, *, resumed: bool) -> None:
+        calls = [ev.PastCall(f"past{n}", "lookup", "{}", "{}" if n % 2 else None) for n in range(number)]
+        if self.call.phase is Phase.CONNECTING and resumed:
+            self.past |= {call.tool_call_id for call in calls}
+        words = (ev.PastWords("user", "Hello."), ev.PastWords("assistant", "Hm."))
+        self.feed(ev.Briefed("A customer.", None, words, tuple(calls), resumed=resumed))
+
+    def caller_ends_a_turn(self, number: int) -> None:
+        self.turns += 1
+        self.feed(ev.SpeechStopped(f"u{number}", 0))
 
     def mark_is_played(self, number: int) -> None:
         if self.marks and not self.honest:
@@ -262,6 +299,7 @@ class History:
                 self._no_secret(str(json.loads(output).get("digits", "")))
             case cmd.CreateItem(item):
                 self._no_secret(_said_keys(item))
+                self._promise(json.dumps(item))
             case cmd.OpenModel():
                 self.sessions += 1
                 self.asked = None
@@ -272,9 +310,14 @@ class History:
 
     def _watch_rest(self, command: cmd.Command) -> None:
         match command:
-            case cmd.InvokeTool(tool_call_id):
+            case cmd.InvokeTool(tool_call_id, name, again=again):
                 assert tool_call_id not in self.invoked, "a function call runs once"
-                assert self.called[tool_call_id] - self.deleted, "what was dropped does not run"
+                if again:
+                    assert tool_call_id in self.past
+                else:
+                    assert self.called[tool_call_id] - self.deleted, "what was dropped does not run"
+                asked_first = self.call.plan.tools.get(name, ToolRules()).confirmation is Confirmation.SPOKEN
+                assert not asked_first or self.turns, "nobody is bound who has said nothing"
                 self.invoked.append(tool_call_id)
             case cmd.KeepSecret(secret_id, digits):
                 assert digits, "an empty entry is no secret"
@@ -300,6 +343,14 @@ class History:
                 self.ends += 1
             case _:
                 pass
+
+    def _promise(self, item: str) -> None:
+        """A promised result is told once to a session, and a new session is told of it again with all the rest."""
+        if "still in progress" in item:
+            name = item.partition("(call ")[2].partition(")")[0]
+            told = f"{self.sessions} {name}"
+            assert told not in self.promised, "a promised result is told once"
+            self.promised[told] = True
 
     def _invariants(self) -> None:
         call = self.call
@@ -332,6 +383,8 @@ ARGUMENTS = {
     "transfer_call": '{"target": "expert", "summary": "wants advice"}',
     "collect_digits": '{"max_digits": 4, "secure": true}',
     "send_digits": '{"digits": "12#"}',
+    "set_language": '{"language": "es"}',
+    "book": '{"day": "friday"}',
 }
 
 

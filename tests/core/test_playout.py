@@ -204,3 +204,12 @@ def test_a_model_that_talks_for_ever_is_not_kept_for_ever() -> None:
         playout.receive("r", "i", speech(10_000), now=0.0)
     received = playout.interrupt(now=1.0).items[0].received_ms
     assert 600_000 <= received <= 620_000
+
+
+def test_a_mark_that_was_sent_after_its_audio_had_ended_says_nothing_of_the_line() -> None:
+    playout = Playout()
+    playout.receive("r1", "a1", speech(300), now=1.0)
+    (mark,) = marks(playout.finish("r1", now=6.0))  # the response took its time to be done
+    playout.receive("r2", "a2", speech(4000), now=6.0)
+    playout.played(mark, now=6.0)
+    assert playout.interrupt(now=6.6).items[0].heard_ms == 600

@@ -15,7 +15,10 @@ from tests.core.history import PLANS, History
 
 FINAL = ("completed", "completed", "cancelled", "failed", "incomplete")
 FAULTS = ("conversation_already_has_active_response", "response_cancel_not_active", "other")
-FUNCTIONS = ("lookup", "lookup", "lookup", "transfer_call", "collect_digits", "send_digits", "hang_up")
+FUNCTIONS = (
+    *("lookup", "lookup", "lookup", "book", "book", "search"),
+    *("transfer_call", "collect_digits", "send_digits", "set_language", "hang_up"),
+)
 WORDS = ("", "mm-hm", "Stop, please.", "yes")
 ACTIONS: tuple[op.Action, ...] = (
     op.MuteCaller(),
@@ -68,6 +71,11 @@ def _end(history: History, rng: random.Random) -> None:
         history.leg_ends(rng.choice(list(ev.LegEnd)), call_over=rng.random() < 0.3)
 
 
+def _business(history: History, rng: random.Random) -> None:
+    more = rng.choice(("", "", "say", "hang_up", "sales", "nobody")) if rng.random() < 0.5 else ""
+    history.tool_answers(rng.randrange(9), ok=rng.random() < 0.7, pending=rng.random() < 0.5, more=more)
+
+
 def _owner(history: History, rng: random.Random) -> None:
     if rng.random() < 0.1:
         history.feed(rng.choice((ev.DrainAsked(), ev.StopAsked("test"), ev.Spent(rng.uniform(0, 2)))))
@@ -83,7 +91,7 @@ ACTS: tuple[tuple[int, Act], ...] = (
     (6, _answer),
     (5, _voice),
     (4, lambda h, r: h.feed(ev.SpeechStarted(f"u{r.randrange(6)}", 0))),
-    (4, lambda h, r: h.feed(ev.SpeechStopped(f"u{r.randrange(6)}", 0))),
+    (4, lambda h, r: h.caller_ends_a_turn(r.randrange(6))),
     (3, lambda h, r: h.feed(ev.CallerSaid(f"u{r.randrange(6)}", r.choice(WORDS)))),
     (3, lambda h, r: h.key_is_pressed(r.randrange(9))),
     (3, lambda h, r: h.session_is_ready()),
@@ -94,6 +102,8 @@ ACTS: tuple[tuple[int, Act], ...] = (
     (2, lambda h, r: h.model_sends_audio(f"resp_{r.randrange(5)}", f"item_{r.randrange(3)}", r.randrange(1, 1500))),
     (2, lambda h, r: h.caller_sounds(r.randrange(1, 60))),
     (2, lambda h, r: h.tool_answers(r.randrange(9), ok=r.random() < 0.7)),
+    (2, _business),
+    (1, lambda h, r: h.is_briefed(r.randrange(4), resumed=r.random() < 0.6)),
     (2, lambda h, r: h.feed(ev.OutputAccepted(f"{h.sessions}tool_{r.randrange(6)}"))),
     (2, lambda h, r: h.mark_is_played(r.randrange(99))),
     (2, lambda h, r: h.transfer_goes_on(r.choice(list(ev.TransferState)))),
