@@ -1,38 +1,18 @@
-"""One suite that every store passes: the database and the one in memory."""
+"""One suite that every store passes: the database and the one in memory. Calls and attempts are here; the ledger, the
+outbox and callers' wishes in `tests/store/test_ledger.py`, `test_outbox.py` and `test_wishes.py`."""
 
-import asyncio
-from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from gateway.store import AttemptRow, CallEnd, CallRow, JournalEntry, StoreError
-from gateway.store.memory import MemoryStore
 from gateway.store.ports import CallStore
-from gateway.store.store import Store
+from tests.store.conftest import Runs, postgres, runs
+
+__all__ = ["postgres", "runs"]
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
-Body = Callable[[CallStore], Coroutine[Any, Any, None]]
-Runs = Callable[[Body], None]
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def runs(request: pytest.FixtureRequest, tmp_path: Path) -> Runs:
-    """Run a test body on an open store."""
-
-    def run(body: Body) -> None:
-        async def main() -> None:
-            memory = request.param == "memory"
-            store: CallStore = MemoryStore() if memory else Store.open(f"sqlite+aiosqlite:///{tmp_path}/g.db")
-            async with store:
-                await body(store)
-
-        asyncio.run(main())
-
-    return run
 
 
 def call(call_id: str, carrier_call_id: str = "CA1", at: datetime = NOON) -> CallRow:
@@ -136,3 +116,34 @@ def test_an_attempt_is_created_once_and_keeps_its_first_call(runs: Runs) -> None
         assert await store.get_attempt("at_2") is None
 
     runs(body)
+
+
+def test_the_calls_of_one_telephone_call_come_oldest_first(runs: Runs) -> None:
+    async def body(store: CallStore) -> None:
+        for name, carrier_call_id, hour in (("b", "CA1", 9), ("a", "CA1", 10), ("c", "CA2", 8)):
+            store.call_offered(call(name, carrier_call_id, NOON.replace(hour=hour)))
+        await store.flush()
+        assert [found.call_id for found in await store.calls_of("CA1")] == ["b", "a"]
+        assert await store.calls_of("CA3") == []
+        assert await store.calls_of("CA1\x00") == []
+
+    runs(body)
+
+
+def test_orphans_are_the_calls_that_this_start_ended(runs: Runs) -> None:
+    async def killed(store: CallStore) -> None:
+        store.call_offered(call("lost"))
+        store.put(JournalEntry("lost", 0, 12.5, "<", "Dtmf", {}))
+        store.call_offered(call("done", "CA2"))
+        store.call_ended(end("done", "caller_hangup"))
+        assert store.orphans() == []
+
+    async def restarted(store: CallStore) -> None:
+        store.call_offered(call("live", "CA3"))
+        assert await store.close_orphans() == 1
+        (lost,) = store.orphans()
+        assert (lost.call_id, lost.end_reason, lost.duration_ms) == ("lost", "gateway_restarted", 12_500)
+        assert await store.close_orphans() == 0
+        assert store.orphans() == []
+
+    runs(killed, restarted)
