@@ -303,7 +303,16 @@ def test_the_schema_describes_every_key_for_editors() -> None:
         ("{turn_detection: spelling, barge_in: reversible, early_reply: true, idle: true}", True),
         ("{turn_detection: {type: manual, key: null}, barge_in: {confirm_ms: 400}, idle: null}", True),
         ('{transfer: {targets: {a: {number: "+14155550100", mode: warm, accept_key: ""}}}}', True),
+        ("{schedule_callback: true, opt_out: true, set_language: [en, es]}", True),
+        (
+            "{schedule_callback: null, openapi: [{document: d, defaults: {timeout_s: 3, speak_while_waiting: null}}]}",
+            True,
+        ),
+        ("{mcp: [{name: s, command: c, overrides: {t: {bounds: {a: {fixed: [1, x]}}}}}]}", True),
         ("{turn_detection: slow}", False),
+        ("{schedule_callback: soon}", False),
+        ("{openapi: [{document: d, defaults: {timeout: 3}}]}", False),
+        ("{events: {url: 'https://a.example/e', types: []}}", False),
         ("{barge_in: maybe}", False),
         ("{early_reply: {confirm: 3}}", False),
         ("{transfer: {targets: {}}}", False),
@@ -320,10 +329,17 @@ def test_an_editor_with_the_schema_agrees_with_the_gateway(file: Path, keys: str
             load_agents(file)
 
 
-def test_the_example_of_the_readme_is_a_sound_file(file: Path) -> None:
+def test_the_examples_of_the_readme_are_sound_files(file: Path) -> None:
     readme = Path(gateway.agents.__file__).with_name("README.md").read_text()
-    (example,) = re.findall(r"^```yaml\n(.*?)^```", readme, re.DOTALL | re.MULTILINE)
-    assert loaded(file, example).agents["support"].transfer is not None
+    whole, *parts = re.findall(r"^```yaml\n(.*?)^```", readme, re.DOTALL | re.MULTILINE)
+    assert loaded(file, whole).agents["support"].transfer is not None
+    indented = [re.sub("^(?=.)", "    ", part, flags=re.MULTILINE) for part in parts]
+    read = [loaded(file, f"agents:\n  a:\n    instructions: x\n{part}").agents["a"] for part in indented]
+    said = set().union(*(agent.model_fields_set for agent in read))
+    assert said >= {"set_language", "schedule_callback", "opt_out", "tools", "openapi", "mcp", "lookup", "events"}
+    validator = jsonschema_rs.validator_for(schema())
+    for part in parts:
+        assert validator.is_valid({"agents": {"a": {"instructions": "x", **yaml.safe_load(part)}}})
 
 
 def test_secrets_are_resolved_from_environment_and_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -353,6 +369,10 @@ BEHAVIOUR = """\
     transfer:
       targets:
         desk: {number: "+14155550100", mode: warm, brief: A caller., accept_key: "1", ring_s: 20}
+    openapi: [{document: d.yaml, auth: {kind: query, name: key, secret: env:K}, tools: {a: {effect: read}}}]
+    mcp: [{name: s, command: c, args: [x], env: {TOKEN: env:T}, overrides: {t: {bounds: {a: {fixed: "{{x}}"}}}}}]
+    events: {url: "https://a.example/e", types: [call.ended]}
+    schedule_callback: {agent: fourth, max_days: 3}
   fourth: {instructions: x, turn_detection: patient, early_reply: {confirm_ms: 600}, barge_in: reversible}
 """
 WHOLE = FULL + BEHAVIOUR
