@@ -69,7 +69,7 @@ def test_what_we_send_validates_as_a_client_event(command: codec.Encodable) -> N
 def test_our_session_update_validates_as_a_client_event() -> None:
     file = AgentsFile.model_validate({"agents": {"a": {"instructions": "Help.", "default": True}}})
     turns = codec.turn_detection(TurnTaking(), creates=True, interrupts=True)
-    CLIENT_EVENT.validate_json(codec.session_update(file.agents["a"].session_config(turns)), strict=True)
+    CLIENT_EVENT.validate_json(codec.session_update(file.agents["a"].session_config(turns, [])), strict=True)
 
 
 def decode(**message: Any) -> list[ev.Event]:
