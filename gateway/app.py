@@ -42,6 +42,8 @@ from gateway.store.ports import CallStore
 from gateway.tools.catalogue import ToolKind
 from gateway.tools.desk import ToolDesk
 from gateway.tools.netguard import NetGuard
+from gateway.tools.recovery import recover
+from gateway.tools.results import LateResults, results_router
 from gateway.tools.webhook import WebhookInvoker
 from gateway.vault import Vault
 
@@ -134,6 +136,7 @@ def create_app(
     app = FastAPI(lifespan=_lifespan, redirect_slashes=False, openapi_url=None)
     app.state.gateway = gateway
     app.include_router(twilio_router(_door(settings, gateway, maker)))
+    app.include_router(results_router(LateResults(store, desk, agents, settings.webhook_secret, metrics)))
     _operator_routes(app, gateway, maker)
     if dialler is not None:
         keys = [key.digest for key in settings.key_ring().keys]
@@ -222,13 +225,22 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             async with gateway.maker.desk as desk:
                 async with gateway.control.running(), asyncio.TaskGroup() as group:
                     group.create_task(gateway.registry.run(), name="calls")
+                    behind = group.create_task(_settle_the_past(gateway), name="recovery")
                     yield
+                    behind.cancel()
                     gateway.registry.stop()
                 await desk.stop()  # no call lives: what they have begun to write ends before the store closes
         finally:
             gateway.vault.clear()
             if gateway.carrier is not None:
                 await gateway.carrier.close()
+
+
+async def _settle_the_past(gateway: Gateway) -> None:
+    maker = gateway.maker
+    settled = await recover(gateway.store, maker.desk, maker.catalogues, gateway.metrics)
+    if settled:
+        logger.warning("%s function calls of an earlier process were left open; they are settled now", settled)
 
 
 def _health_routes(app: FastAPI, gateway: Gateway) -> None:

@@ -20,7 +20,7 @@ from gateway.tools.catalogue import Catalogue, CatalogueTool, parse_arguments
 from gateway.tools.ledger import UNKNOWN, Ledger, outcome_of
 from gateway.tools.limits import CallerCounts, require_per_call, require_per_caller
 from gateway.tools.request import CallFacts, ToolOutcome, ToolRequest, ledger_key
-from gateway.tools.writes import POLL_S, Executors, Meter, Writes, carry_out, found
+from gateway.tools.writes import POLL_S, Executors, Meter, OnUnknown, Writes, carry_out, found
 
 __all__ = ["Meter", "ToolDesk"]
 
@@ -58,6 +58,10 @@ class ToolDesk:
         finally:
             await self._group.__aexit__(None, None, None)
 
+    def tell_unknown(self, on_unknown: OnUnknown) -> None:
+        """Have somebody told of each write of which nobody can say whether it was done. Call before `invoke`."""
+        self._writes.on_unknown = on_unknown
+
     @property
     def writing(self) -> int:
         """How many writes are under way."""
@@ -83,6 +87,11 @@ class ToolDesk:
         state = self._calls.get(call_id)
         if state is not None:
             _remember(state, variables)
+
+    def variables(self, call_id: str) -> Mapping[str, object]:
+        """Return what a live call is to remember."""
+        state = self._calls.get(call_id)
+        return state.variables if state is not None else {}
 
     async def stop(self, patience_s: float = STOP_S) -> None:
         """Take no more writes, and wait for those under way. What is cut off then is settled at the next start."""

@@ -24,7 +24,7 @@ from gateway.tools.ledger import FINAL, NOT_KEPT, UNKNOWN, Ledger, canonical, di
 from gateway.tools.limits import require_per_call, require_per_caller
 from gateway.tools.request import CallFacts, Executor, ToolOutcome, ToolRequest
 
-__all__ = ["Meter", "Writes", "carry_out", "found"]
+__all__ = ["Executors", "Meter", "OnUnknown", "Writes", "carry_out", "found"]
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +39,8 @@ KEPT_OUTCOMES = 1000
 NOT_COUNTED = "this was not done: changes cannot be put on record at the moment. Tell the caller, and offer another way"
 
 Executors = Mapping[ToolKind, Executor]
+OnUnknown = Callable[[CallFacts, str, str], None]
+"""Told of each write of which nobody can say whether it was done: its call, tool and tool_call_id; must not raise."""
 
 
 class Meter(Protocol):
@@ -74,6 +76,7 @@ class Writes:
     """Owns the tasks of all writes of the process, in the group it is given."""
 
     def __init__(self, ledger: Ledger, executors: Executors, meter: Meter) -> None:
+        self.on_unknown: OnUnknown = lambda call, tool, tool_call_id: None
         self._ledger = ledger
         self._executors = executors
         self._meter = meter
@@ -226,6 +229,8 @@ class Writes:
     async def _sent(self, request: ToolRequest) -> ToolOutcome:
         outcome = await carry_out(self._executors, request)
         self.write_down(request.key, outcome)
+        if outcome.unknown and self.final(request.key) is None:
+            self.on_unknown(request.call, request.tool.name, request.tool_call_id)
         return outcome
 
     # --- what the ledger has --------------------------------------------------------------------------
@@ -299,6 +304,7 @@ class Writes:
                 return await self._sent(request)
         outcome = _unknown("the process that sent it is gone")
         self.write_down(row.key, outcome)
+        self.on_unknown(replace(facts, call_id=row.call_id, agent=row.agent), row.tool, row.tool_call_id)
         return outcome
 
 
