@@ -93,3 +93,53 @@ def test_a_reversible_barge_in_that_cannot_judge_words_is_a_warning(agent: dict[
 def test_words_of_ones_own_language_need_no_advice() -> None:
     assert said({"barge_in": {"backchannels": ["ja", "genau"]}, "language": "de"}) == []
     assert said({"barge_in": "reversible", "language": "en"}) == []
+
+
+TOOL = {"name": "book", "description": "d", "url": "https://a.example/b", "idempotent": True}
+
+
+def test_callbacks_that_cannot_be_placed_are_a_failure_but_not_where_nobody_calls() -> None:
+    agent = {"schedule_callback": True}
+    detail = "callers are promised calls that cannot be placed"
+    assert only(agent) == (detail, False, False)
+    assert only(agent, **TWILIO) == (detail, False, False)
+    assert only(agent, public_url="http://127.0.0.1:8080") == (detail, True, True)
+    assert said(agent, **TWILIO, dial_countries="US") == []
+
+
+def test_languages_that_change_nothing_or_lead_only_away_are_a_warning() -> None:
+    assert only({"set_language": ["en"], "transcription": None})[0].startswith("without transcription")
+    detail = "there is no way back to de, in which calls begin"
+    assert only({"set_language": ["en", "fr"], "language": "de"}) == (detail, True, True)
+    assert said({"set_language": ["en", "de"], "language": "de"}) == []
+
+
+def test_a_write_that_nobody_asks_for_again_is_a_warning() -> None:
+    tools = [{**TOOL, "name": f"t{index}", "idempotent": False} for index in range(7)]
+    detail = "of t0, t1, t2, t3, t4 and 2 more a lost answer stays unknown: nobody asks again"
+    assert only({"tools": tools}) == (detail, True, True)
+    assert said({"tools": [{**TOOL, "idempotent": False, "effect": "read"}, {**TOOL, "name": "b"}]}) == []
+
+
+def test_a_confirmation_that_is_something_else_too_is_a_warning() -> None:
+    tool = {**TOOL, "requires_confirmation": "key"}
+    turns = {"type": "manual", "key": "1"}
+    detail = "the key 1 ends the caller's turn and confirms book"
+    assert only({"tools": [tool], "turn_detection": turns}) == (detail, True, True)
+    assert said({"tools": [tool], "turn_detection": "manual"}) == []
+    assert only({"tools": [{**tool, "effect": "read"}]})[0] == "callers are asked before book, which changes nothing"
+
+
+def test_claims_that_are_corrected_and_never_found_are_a_warning() -> None:
+    assert only({"correct_claims": True, "tools": [TOOL]}) == ("correct_claims has nothing to look for", True, True)
+    assert said({"correct_claims": True, "tools": [{**TOOL, "claims": ["I have booked"]}]}) == []
+    server = {"name": "s", "command": "c", "overrides": {"t": {"claims": ["I have booked"]}}}
+    assert said({"correct_claims": True, "mcp": [server]}) == []
+
+
+def test_variables_that_nobody_tells_in_time_are_a_warning() -> None:
+    greeting = {"greeting": "Hello {{name}}, you call from {{caller}}."}
+    assert only(greeting) == ("nobody tells name before the greeting; it is said without", True, True)
+    assert said({**greeting, "lookup": {"url": "https://a.example/l"}}) == []
+    waiting = {"tools": [{**TOOL, "speak_while_waiting": "One moment, {{name}}."}]}
+    assert only(waiting)[0] == "name cannot be said while a function runs; it is said without"

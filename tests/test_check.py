@@ -12,9 +12,11 @@ from pydantic import SecretStr
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
+from gateway.agents import load_agents
 from gateway.check import CheckResult, run_checks
 from gateway.config import Settings
 from gateway.errors import ConfigError
+from gateway.preflight import missing_secrets
 from tests.tools.server import Business, answer, business
 
 KEY = "sk-test-0123456789abcdef"
@@ -138,6 +140,39 @@ def test_a_missing_secret_is_a_failure(folder: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.delenv("CHECK_TEST_SECRET")
     found = check(settings())["secret of support/lookup"]
     assert (found.ok, found.detail) == (False, "the environment variable CHECK_TEST_SECRET is not set")
+
+
+AROUND = """\
+    openapi:
+      - {document: d.yaml, server: "http://127.0.0.1:9/v1", auth: {kind: basic, secret: "env:CHECK_TEST_LOGIN"}}
+    mcp:
+      - {name: crm, url: "http://127.0.0.1:9/mcp", auth: {kind: bearer, secret: "env:CHECK_TEST_KEY"}}
+    lookup: {url: "http://127.0.0.1:9/lookup"}
+    events: {url: "http://127.0.0.1:9/events", secret: "env:CHECK_TEST_SECRET"}
+"""
+
+
+def test_every_secret_that_is_named_is_looked_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "agents.yaml").write_text(AGENTS + AROUND)
+    monkeypatch.setenv("CHECK_TEST_LOGIN", "no-colon-hunter2")
+    found = {name: result.detail for name, result in check(settings()).items() if name.startswith("secret of")}
+    assert found == {
+        "secret of support/lookup": "found",
+        "secret of support/openapi[0]": "no signing secret; name one by `secret`, or set GATEWAY_WEBHOOK_SECRET",
+        "secret of support/openapi[0] auth": "is for kind: basic, and should hold user:password",
+        "secret of support/crm auth": "the environment variable CHECK_TEST_KEY is not set",
+        "secret of the lookup of support": "no signing secret; name one by `secret`, or set GATEWAY_WEBHOOK_SECRET",
+        "secret of the events of support": "found",
+    }
+    assert list(missing_secrets(load_agents(Path("agents.yaml")), None)) == [
+        "support/openapi[0]: no signing secret; name one by `secret`, or set GATEWAY_WEBHOOK_SECRET",
+        "support/openapi[0] auth: is for kind: basic, and should hold user:password",
+        "support/crm auth: the environment variable CHECK_TEST_KEY is not set",
+        "the lookup of support: no signing secret; name one by `secret`, or set GATEWAY_WEBHOOK_SECRET",
+    ]
+    monkeypatch.setenv("CHECK_TEST_LOGIN", "user:hunter2")
+    monkeypatch.setenv("CHECK_TEST_KEY", "hunter2")
+    assert not list(missing_secrets(load_agents(Path("agents.yaml")), SecretStr("raw")))
 
 
 def test_an_unusable_recordings_folder_is_a_failure(folder: Path) -> None:

@@ -15,7 +15,7 @@ class Reference:
     """One secret that must be there."""
 
     place: str
-    """Who names it: the agent and what of it, such as support/lookup_order or support/events."""
+    """Who names it: the agent and what of it, such as support/lookup_order or the events of support."""
     ref: str | None
     """env:NAME or file:/path; None: the gateway's own, GATEWAY_WEBHOOK_SECRET."""
     signs: bool
@@ -33,9 +33,9 @@ def references(agent: Agent) -> Iterator[Reference]:
     for server in agent.mcp:
         yield from _of_server(f"{agent.name}/{server.name}", server)
     if agent.lookup is not None:
-        yield Reference(f"{agent.name}/lookup", agent.lookup.secret, True)
+        yield Reference(f"the lookup of {agent.name}", agent.lookup.secret, True)
     if agent.events is not None:
-        yield Reference(f"{agent.name}/events", agent.events.secret, True)
+        yield Reference(f"the events of {agent.name}", agent.events.secret, True)
 
 
 def addresses(agent: Agent) -> Iterator[tuple[str, str]]:
@@ -49,9 +49,9 @@ def addresses(agent: Agent) -> Iterator[tuple[str, str]]:
         if server.url is not None:
             yield f"{agent.name}/{server.name}", server.url
     if agent.lookup is not None:
-        yield f"{agent.name}/lookup", agent.lookup.url
+        yield f"the lookup of {agent.name}", agent.lookup.url
     if agent.events is not None:
-        yield f"{agent.name}/events", agent.events.url
+        yield f"the events of {agent.name}", agent.events.url
 
 
 def _of_auth(place: str, auth: Auth) -> Reference:

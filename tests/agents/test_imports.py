@@ -184,13 +184,13 @@ def test_every_secret_and_address_an_agent_names_is_known() -> None:
         Reference("a/openapi[0] auth", "env:LOGIN", False, True),
         Reference("a/files TOKEN", "file:/run/t", False),
         Reference("a/far auth", "env:FAR", False),
-        Reference("a/lookup", None, True),
-        Reference("a/events", "env:E", True),
+        Reference("the lookup of a", None, True),
+        Reference("the events of a", "env:E", True),
     ]
     assert [place for place, _ in addresses(file.agents["a"])] == [
         "a/t",
         "a/openapi[0]",
         "a/far",
-        "a/lookup",
-        "a/events",
+        "the lookup of a",
+        "the events of a",
     ]
