@@ -179,7 +179,7 @@ class Outgoing:
                     method,
                     url,
                     content=content,
-                    headers={**headers, **FIXED_HEADERS},
+                    headers={**{name.lower(): value for name, value in headers.items()}, **FIXED_HEADERS},
                     timeout=httpx2.Timeout(left_s, connect=min(connect_s, left_s)),
                     extensions={"trace": progress.trace},
                 ) as response,

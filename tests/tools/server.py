@@ -40,7 +40,9 @@ async def business(reply: Reply) -> AsyncIterator[Business]:
         open_now.add(writer)
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-            headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
+            headers = {
+                name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)
+            }
             body = (await reader.readexactly(int(headers.get("content-length", "0")))).decode()
             state.received.append(Received(head[0], headers, body))
             await reply(writer)
