@@ -1,16 +1,23 @@
 """The address guard: what is refused however it is spelled, and what an operator may open."""
 
 import asyncio
+import json
 import socket
 import threading
+from collections.abc import Coroutine
 from ipaddress import IPv4Address, ip_address, ip_network
 
 import httpcore2
 import httpx2
 import pytest
+from pydantic import SecretStr
 
+from gateway.agents import Tool
 from gateway.errors import ToolError
+from gateway.tools.catalogue import ToolKind, catalogue_tool
 from gateway.tools.netguard import GuardedTransport, NetGuard
+from gateway.tools.request import CallFacts, ToolOutcome, ToolRequest
+from gateway.tools.webhook import WebhookInvoker
 
 from .server import answer, business
 
@@ -170,3 +177,137 @@ def test_only_web_schemes_are_spoken() -> None:
 def test_the_guard_itself_reports_a_missing_name_as_the_transport_expects() -> None:
     with pytest.raises(httpcore2.ConnectError):
         asyncio.run(NetGuard().resolve("nowhere.invalid", 443))
+
+
+# --- whole invocations: not a socket is opened ----------------------------------------------------
+
+FORMS = [
+    *SPELLINGS,
+    "LOCALHOST",
+    "localhost.",
+    "127.0.0.1.",
+    "127.000.000.001",
+    "0X7F.1",
+    "0x7f.0.0.1",
+    "017700000001",
+    "10.0.0.255",
+    "172.16.0.1",
+    "172.31.255.255",
+    "192.168.1.1",
+    "100.127.255.255",
+    "169.254.170.2",  # a container's credentials
+    "2852039166",  # 169.254.169.254 in decimal
+    "0xa9fea9fe",
+    "0251.0376.0251.0376",
+    "[::ffff:169.254.169.254]",
+    "[::ffff:a9fe:a9fe]",
+    "[0:0:0:0:0:ffff:10.0.0.1]",
+    "[::127.0.0.1]",  # IPv4-compatible
+    "[64:ff9b::a9fe:a9fe]",
+    "[64:ff9b:1::1]",  # NAT64 of one network
+    "[2002:a9fe:a9fe::1]",
+    "[fe80::1%25eth0]",
+    "[fec0::1]",  # site-local
+    "[fd00:ec2::254]",  # cloud metadata
+    "[ff02::1]",  # multicast
+    "[2001:db8::1]",  # documentation
+    "[3fff::1]",
+    "[2001:0:4136:e378::1]",  # Teredo
+    "[100::1]",  # discard
+    "192.0.0.192",
+    "198.18.0.1",  # benchmarks
+    "198.51.100.1",  # TEST-NET-2
+    "203.0.113.1",  # TEST-NET-3
+    "239.255.255.250",
+    "255.255.255.255",
+    "240.0.0.1",
+    "public.example@127.0.0.1",
+    "8.8.8.8@127.0.0.1",
+    "127.0.0.1#@8.8.8.8",
+    "8.8.8.8\\@127.0.0.1",
+    "\u2460\u2461\u2466.0.0.1",  # circled digits
+    "127\u30020\u30020\u30021",  # ideographic full stops
+    "\uff11\uff12\uff17.0.0.1",  # full-width digits
+    "\u24db\u24de\u24d2\u24d0\u24db\u24d7\u24de\u24e2\u24e3",  # circled letters
+    "%31%32%37.0.0.1",
+    "",
+]
+
+
+class RecordingLoop(asyncio.SelectorEventLoop):
+    """Notes where connections are made to; those that leave this machine are refused here."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.connects: list[str] = []
+
+    async def sock_connect(self, sock: socket.socket, address: object) -> None:
+        assert isinstance(address, tuple)
+        self.connects.append(address[0])
+        if address[0] != "127.0.0.1":
+            raise ConnectionRefusedError
+        await super().sock_connect(sock, address)
+
+
+def recorded(main: Coroutine[None, None, ToolOutcome]) -> tuple[ToolOutcome, list[str]]:
+    loop = RecordingLoop()
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        return runner.run(main), loop.connects
+
+
+async def invoke(guard: NetGuard, url: str) -> ToolOutcome:
+    """One function call of a tool whose URL is taken as it is, unchecked by the agents file."""
+    tool = Tool(name="t", description="x", url="https://example.com/").model_copy(update={"url": url})
+    request = ToolRequest(
+        CallFacts("call-1", "support", "inbound", "", ""),
+        catalogue_tool("t", ToolKind.WEBHOOK, "x", tool.parameters, tool, tool),
+        "call_abc",
+        {},
+    )
+    async with WebhookInvoker(guard, default_secret=SecretStr("secret")) as tools:
+        return await tools.invoke(request)
+
+
+@pytest.mark.parametrize("host", FORMS)
+def test_no_spelling_of_an_inside_address_opens_a_socket(host: str) -> None:
+    async def main() -> ToolOutcome:
+        async with business(answer(200, {})) as server:
+            for url in (f"https://{host}:{server.port}/", f"http://{host}:{server.port}/", f"https://{host}/"):
+                outcome = await invoke(NetGuard(), url)
+                assert not outcome.ok and not outcome.unknown, url
+                assert "Nothing was done." in json.loads(outcome.output)["error"]["message"]
+                assert outcome.detail.startswith(("refused: ", "unusable URL", "not connected: ConnectError")), url
+            assert server.received == []
+            return outcome
+
+    # The server of the test is bound, not connected to.
+    _, connects = recorded(main())
+    assert connects == []
+
+
+def test_a_public_address_is_connected_to() -> None:
+    """The record of the tests around this one would show it."""
+    outcome, connects = recorded(invoke(NetGuard(), "https://8.8.8.8/"))
+    assert connects == ["8.8.8.8", "8.8.8.8"]
+    assert outcome.detail == "not connected: ConnectError, tried twice"
+
+
+@pytest.mark.parametrize("addresses", [["8.8.8.8", "10.0.0.1"], ["10.0.0.1", "8.8.8.8"], ["2606:4700::1111", "::1"]])
+def test_a_name_with_a_public_and_a_private_address_opens_no_socket(addresses: list[str]) -> None:
+    outcome, connects = recorded(invoke(NetGuard(look_up=lambda host, port: addresses), "https://two.example/"))
+    assert connects == []
+    assert outcome.detail == "refused: the address is not public and not in GATEWAY_WEBHOOK_ALLOW_CIDRS"
+
+
+def test_a_name_that_rebinds_is_connected_to_at_the_address_that_was_judged() -> None:
+    asked: list[str] = []
+
+    def rebinding(host: str, port: int) -> list[str]:
+        asked.append(host)
+        return ["8.8.8.8"] if len(asked) == 1 else ["127.0.0.1"]
+
+    outcome, connects = recorded(invoke(NetGuard(look_up=rebinding), "https://rebind.example/"))
+    # One look-up for each of two tries: the first goes to what was judged, the second is judged anew.
+    assert asked == ["rebind.example"] * 2
+    assert connects == ["8.8.8.8"]
+    assert outcome.detail == "refused: the address is not public and not in GATEWAY_WEBHOOK_ALLOW_CIDRS, tried twice"
