@@ -169,6 +169,12 @@ class MemoryWork:
             updated_at=self._clock(),
         )
 
+    def drop_callbacks(self, agent: str, to_number: str, detail: str, keep: str = "") -> None:
+        for key, row in self.callbacks.items():
+            theirs = (row.agent, row.to_number, row.state, row.attempts) == (agent, to_number, WAITING, 0)
+            if theirs and key != keep and key not in self.leases:
+                self.callbacks[key] = replace(row, state="dropped", detail=detail, updated_at=self._clock())
+
     async def get_callback(self, callback_id: str) -> StoredCallback | None:
         return self.callbacks.get(callback_id)
 

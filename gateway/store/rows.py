@@ -256,6 +256,8 @@ class CallbackRow:
     reason: str
     zone: str | None
     created_at: datetime
+    tries: int = 3
+    """How often it is tried when nobody answers."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -270,9 +272,11 @@ class StoredCallback:
     due_at: datetime
     reason: str
     zone: str | None
+    tries: int
     state: str
     """waiting, placed, failed or dropped."""
     attempts: int
+    """The number of the try that is being made; 0: none was begun."""
     detail: str | None
     created_at: datetime
     updated_at: datetime

@@ -207,6 +207,7 @@ callbacks = Table(
     Column("due_at", UtcDateTime, nullable=False),
     Column("reason", Text, nullable=False),
     Column("zone", String(64)),
+    Column("tries", Integer, nullable=False),
     Column("state", String(16), nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("lease_until", UtcDateTime),
@@ -215,7 +216,7 @@ callbacks = Table(
     Column("updated_at", UtcDateTime, nullable=False),
     Column("owner", String(160), nullable=False),
     Index(None, "state", "due_at"),
-    Index(None, "call_id"),
+    Index(None, "to_number"),
 )
 
 opt_outs = Table(

@@ -65,6 +65,18 @@ class Wishes(Database):
         statement = update(callbacks).where(*mine).values(clean(callbacks, values))
         self._queue(f"callback {callback_id} {state}", statement)
 
+    def drop_callbacks(self, agent: str, to_number: str, detail: str, keep: str = "") -> None:
+        """Give up the callbacks by `agent` to this number that nobody has begun; not the one with the id `keep`."""
+        values = {"state": "dropped", "detail": detail, "updated_at": datetime.now(UTC)}
+        wanted = clean(callbacks, {"agent": agent, "to_number": to_number, "state": WAITING})
+        statement = update(callbacks).where(
+            *(callbacks.c[name] == value for name, value in wanted.items()),
+            callbacks.c.callback_id != keep,
+            callbacks.c.attempts == 0,
+            callbacks.c.lease_until.is_(None),
+        )
+        self._queue("callbacks given up", statement.values(clean(callbacks, dict(values))))
+
     async def get_callback(self, callback_id: str) -> StoredCallback | None:
         """Return a callback. Raises `StoreError`."""
         if not fitting(callbacks.c.callback_id, callback_id):

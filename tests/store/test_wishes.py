@@ -1,6 +1,7 @@
 """Who asked to be called back is called by one process, and who asked never to be called stays so."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from gateway.store import CallbackRow, StoredCallback
@@ -44,6 +45,7 @@ def test_a_callback_is_added_once_and_read_back(runs: Runs) -> None:
         assert not await store.add_callback(callback(minute=5))
         row = await kept(store)
         assert (row.state, row.attempts, row.detail, row.due_at) == ("waiting", 0, None, PAST)
+        assert row.tries == 3
         assert (row.to_number, row.reason, row.zone) == ("+14155550101", "asked for prices", "America/New_York")
         assert await store.get_callback("nobody") is None
         assert await store.get_callback("\x00") is None
@@ -78,6 +80,31 @@ def test_a_callback_moves_to_another_time_and_ends_once(runs: Runs) -> None:
             store.callback_updated("cb1", state, 3, "too late")
         row = await kept(store)
         assert (row.state, row.attempts, row.detail, row.due_at) == ("placed", 2, "at_1", FAR)
+
+    runs(body)
+
+
+def test_callbacks_that_nobody_has_begun_are_given_up_for_another(runs: Runs) -> None:
+    async def body(store: CallStore) -> None:
+        for name in ("first", "tried", "kept"):
+            await store.add_callback(callback(name))
+        await store.add_callback(replace(callback("theirs"), to_number="+14155550177"))
+        await store.add_callback(replace(callback("other"), agent="bank"))
+        store.callback_updated("tried", "waiting", 1, due_at=FAR)
+        store.drop_callbacks("shop", "+14155550101", "another time was agreed", keep="kept")
+        states = [(await kept(store, name)).state for name in ("first", "tried", "kept", "theirs", "other")]
+        assert states == ["dropped", "waiting", "waiting", "waiting", "waiting"]
+        assert (await kept(store, "first")).detail == "another time was agreed"
+
+    runs(body)
+
+
+def test_a_callback_that_somebody_has_begun_is_not_given_up(runs: Runs) -> None:
+    async def body(store: CallStore) -> None:
+        await store.add_callback(callback())
+        assert await claimed(store) == ["cb1"]
+        store.drop_callbacks("shop", "+14155550101", "too late")
+        assert (await kept(store)).state == "waiting"
 
     runs(body)
 

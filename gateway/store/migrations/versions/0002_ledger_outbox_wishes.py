@@ -90,6 +90,7 @@ def _create_callbacks() -> None:
         sa.Column("due_at", UtcDateTime(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("zone", sa.String(64)),
+        sa.Column("tries", sa.Integer(), nullable=False),
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("lease_until", UtcDateTime()),
@@ -100,7 +101,7 @@ def _create_callbacks() -> None:
         sa.PrimaryKeyConstraint("callback_id", name="pk_callbacks"),
     )
     op.create_index("ix_callbacks_state_due_at", "callbacks", ["state", "due_at"])
-    op.create_index("ix_callbacks_call_id", "callbacks", ["call_id"])
+    op.create_index("ix_callbacks_to_number", "callbacks", ["to_number"])
 
 
 def _create_opt_outs() -> None:
