@@ -8,17 +8,18 @@ of late results, or, when another node took it, from the ledger, which is asked 
 import asyncio
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Self
 
 from gateway.core.commands import InvokeTool
 from gateway.core.events import ToolAction, ToolResult
-from gateway.core.toolcalls import error_output
 from gateway.errors import ToolError
 from gateway.store.rows import StoredInvocation, StoreError
 from gateway.tools.callstate import CallState, Feed
 from gateway.tools.catalogue import Catalogue, CatalogueTool, parse_arguments
 from gateway.tools.ledger import UNKNOWN, Ledger, outcome_of
 from gateway.tools.limits import CallerCounts, require_per_call, require_per_caller
+from gateway.tools.replies import error_text
 from gateway.tools.request import CallFacts, ToolOutcome, ToolRequest, ledger_key
 from gateway.tools.writes import POLL_S, Executors, Meter, OnUnknown, Writes, carry_out, found
 
@@ -111,7 +112,7 @@ class ToolDesk:
             outcome = await self._answer(state, catalogue, command)
         except ToolError as refused:
             self._meter.tool_answered("refused", 0)
-            return ToolResult(command.tool_call_id, False, error_output(str(refused)), refused.code)
+            return ToolResult(command.tool_call_id, False, error_text(str(refused)), refused.code)
         outcome = self._expected(state, found(catalogue, command.name), command.tool_call_id, outcome)
         elapsed_ms = outcome.elapsed_ms or round((loop.time() - begun) * 1000)
         self._meter.tool_answered(_label(outcome), elapsed_ms)
@@ -197,6 +198,8 @@ class ToolDesk:
         key = outcome.key or ledger_key(state.facts, tool_call_id)
         if outcome.pending or outcome.unknown:
             outcome = self._writes.final(key) or outcome
+        if outcome.pending and state.asked.get(key, tool_call_id) != tool_call_id:
+            return replace(outcome, pending=False)  # the function call that it repeats will get the result
         if outcome.pending or outcome.unknown:
             state.expect(key, tool_call_id)
         if outcome.pending:

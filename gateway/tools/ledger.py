@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Protocol
 
-from gateway.core.toolcalls import error_output
 from gateway.store.rows import InvocationRow, StoredCall, StoredInvocation
-from gateway.tools.replies import IN_PROGRESS
+from gateway.tools.replies import IN_PROGRESS, error_text
 from gateway.tools.request import ToolOutcome, ToolRequest, message_id
 
 __all__ = [
@@ -28,10 +27,10 @@ __all__ = [
 FINAL = frozenset({"done", "failed"})
 """States that nothing changes any more."""
 
-NOT_KEPT = error_output(
+NOT_KEPT = error_text(
     "this was not done: changes cannot be put on record at the moment. Tell the caller, and offer another way."
 )
-UNKNOWN = error_output(
+UNKNOWN = error_text(
     "it is not known whether this was done: the system's answer was lost. Do not call it again. Tell the caller that "
     "you cannot confirm it, and offer another way to find out."
 )
@@ -98,7 +97,7 @@ def outcome_of(row: StoredInvocation) -> ToolOutcome:
         case "done":
             return ToolOutcome(True, row.output or "null", detail)
         case "failed":
-            return ToolOutcome(False, row.output or error_output("the system refused the request"), detail)
+            return ToolOutcome(False, row.output or error_text("the system refused the request"), detail)
         case "pending":
             return ToolOutcome(True, IN_PROGRESS, detail, pending=True)
         case _:

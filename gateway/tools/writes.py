@@ -15,13 +15,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from gateway.core.toolcalls import error_output
 from gateway.errors import ToolError
 from gateway.store.rows import StoredInvocation, StoreError
 from gateway.tools.callstate import CallState
 from gateway.tools.catalogue import Catalogue, CatalogueTool, ToolKind, parse_json
 from gateway.tools.ledger import FINAL, NOT_KEPT, UNKNOWN, Ledger, canonical, digest, intent, outcome_of
 from gateway.tools.limits import require_per_call, require_per_caller
+from gateway.tools.replies import error_text
 from gateway.tools.request import CallFacts, Executor, ToolOutcome, ToolRequest
 
 __all__ = ["Executors", "Meter", "OnUnknown", "Writes", "carry_out", "found"]
@@ -321,7 +321,7 @@ async def carry_out(executors: Executors, request: ToolRequest) -> ToolOutcome:
         detail = "failed inside the gateway"
     if policy.effect == "write":
         return _unknown(detail)
-    return ToolOutcome(False, error_output("the system failed"), detail)
+    return ToolOutcome(False, error_text("the system failed"), detail)
 
 
 def found(catalogue: Catalogue, name: str) -> CatalogueTool | None:
