@@ -28,11 +28,15 @@ CLAIM = 64
 HELD_MOST = 256
 POLL_S = 5.0
 """How often the outbox is looked into for what other processes left; own deliveries wake the courier."""
+AGAIN_S = 0.02
+"""The same while there is more: a backlog must not take the loop from the calls."""
 RETRY_STORE_S = 5.0
 FINISH_S = 5.0
 """How long stopping waits for what is under way."""
 PURGE_EVERY_S = 3600.0
 KEPT = timedelta(days=30)
+LATE_S = 0.02
+"""How much later than our own clock says we look, so that the store's clock agrees."""
 DUE_MOST = 1_000
 """Instants at which something of ours is due again that are remembered; the poll finds the others."""
 
@@ -109,7 +113,7 @@ class Courier:
             if asyncio.get_running_loop().time() >= purge_s:
                 purge_s = asyncio.get_running_loop().time() + PURGE_EVERY_S
                 await self._purge()
-            await self._rest(0.0 if more else POLL_S)
+            await self._rest(AGAIN_S if more else POLL_S)
 
     async def _take(self, group: asyncio.TaskGroup) -> bool:
         """Claim what is due and begin; return whether there may be more."""
@@ -136,7 +140,7 @@ class Courier:
         if self._stopping:
             return
         now = asyncio.get_running_loop().time()
-        while (held := self._lanes.next()) is not None:
+        while (held := self._lanes.next(now)) is not None:
             task = group.create_task(self._send(held, group), name=f"delivery {held.row.delivery_id}")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -185,7 +189,7 @@ class Courier:
     def _wait(self, row: StoredDelivery, after_s: float, attempts: int, detail: str) -> None:
         next_at = self._clock() + timedelta(seconds=after_s)
         self._store.delivery_updated(row.delivery_id, "waiting", next_at, attempts, detail)
-        self._remember(asyncio.get_running_loop().time() + after_s)
+        self._remember(asyncio.get_running_loop().time() + after_s + LATE_S)
 
     def _remember(self, due_s: float) -> None:
         if len(self._due) < DUE_MOST:

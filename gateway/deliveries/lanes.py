@@ -17,7 +17,9 @@ IN_FLIGHT = 64
 PER_HOST = 4
 HOLD_S = 20.0
 LANE_MOST = 128
-FIRST_PACE_S = 0.1
+FIRST_PACE_S = 0.002
+SLOW_PACE_S = 0.1
+"""A lane slower than this is remembered when it is empty."""
 WEIGHT = 0.25
 """Of the newest attempt in the pace of a lane."""
 LATER_S = 2.0
@@ -36,8 +38,8 @@ class Held:
 @dataclass(slots=True)
 class _Lane:
     waiting: list[Held] = field(default_factory=list)
-    calls: set[str] = field(default_factory=set)
-    """Calls of which an event is under way."""
+    calls: dict[str, float] = field(default_factory=dict)
+    """Calls of which an event is under way, oldest first, and since when."""
     pace_s: float = FIRST_PACE_S
     """Seconds from one delivery to the next."""
     later_s: float = 0.0
@@ -65,13 +67,16 @@ class Lanes:
     def surplus(self, now: float) -> Iterator[tuple[StoredDelivery, float]]:
         """Yield what the lanes have no room for, and in how many seconds each should come again."""
         for lane in self._lanes.values():
+            if len(lane.calls) >= PER_HOST:
+                oldest_s = next(iter(lane.calls.values()))
+                lane.pace_s = max(lane.pace_s, (now - oldest_s) / PER_HOST)
             surplus, lane.waiting = lane.waiting[lane.room :], lane.waiting[: lane.room]
             for held in surplus:
                 lane.later_s = min(max(lane.later_s, now + LATER_S) + lane.pace_s, now + LATEST_S)
                 yield held.row, lane.later_s - now
 
-    def next(self) -> Held | None:
-        """Return one that may leave now, and count it as under way; None for nothing."""
+    def next(self, now: float) -> Held | None:
+        """Return one that may leave now (the loop's time), and count it as under way; None for nothing."""
         if self.in_flight >= IN_FLIGHT:
             return None
         for host, lane in self._lanes.items():
@@ -80,7 +85,7 @@ class Lanes:
             for index, held in enumerate(lane.waiting):
                 if held.row.call_id not in lane.calls:
                     del lane.waiting[index]
-                    lane.calls.add(held.row.call_id)
+                    lane.calls[held.row.call_id] = now
                     self.in_flight += 1
                     self._lanes.move_to_end(host)
                     return held
@@ -90,10 +95,10 @@ class Lanes:
         """It is no longer under way; `took_s` is how long its host took."""
         host = _host(held.row.url)
         lane = self._lanes[host]
-        lane.calls.discard(held.row.call_id)
+        lane.calls.pop(held.row.call_id, None)
         lane.pace_s += WEIGHT * (max(took_s, 0.001) / PER_HOST - lane.pace_s)
         self.in_flight -= 1
-        if not lane.waiting and not lane.calls and lane.pace_s <= FIRST_PACE_S:
+        if not lane.waiting and not lane.calls and lane.pace_s <= SLOW_PACE_S:
             del self._lanes[host]  # of a slow host, the pace is remembered
         while len(self._lanes) > 2 * IN_FLIGHT:
             idle = next((name for name, one in self._lanes.items() if not one.waiting and not one.calls), None)
