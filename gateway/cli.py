@@ -253,6 +253,21 @@ def simulate_turns(
     raise typer.Exit(run_turns(Plan(barge_ins, seed, ttfb_ms), only or (), as_json=as_json))
 
 
+@simulate_app.command("business")
+def simulate_business(
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8092,
+    database: Annotated[Path, typer.Option(help="SQLite file of its orders and appointments.")] = Path("shop.db"),
+    gateway: Annotated[
+        str | None, typer.Option(help="Where results that were promised are sent; else http://127.0.0.1:GATEWAY_PORT.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a sample business with orders and appointments, and print the agents file that goes with it."""
+    from gateway.business.command import serve_shop
+
+    serve_shop(port, database, gateway, as_json=as_json)
+
+
 @simulate_app.command("claims")
 def simulate_claims(
     misses: Annotated[

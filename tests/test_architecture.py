@@ -30,11 +30,12 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "registry": frozenset({"carriers", "core", "errors", "session"}),
     "vault": frozenset({"errors"}),
     "operator": frozenset({"agents", "apikeys", "config", "core", "errors", "vault"}),
+    "business": frozenset({"errors"}),
     "metrics": frozenset({"core", "records"}),
 }
 """Package or module of `gateway` to what else of `gateway` it may import. Those not named here may import anything."""
 
-NEVER_SERVING = ("simulator", "demo")
+NEVER_SERVING = ("simulator", "demo", "business")
 SERVING = ("core", "hearing", "carriers", "realtime", "store", "records", "tools", "outbound", "operator", "deliveries")
 SERVING_MODULES = (
     "app",
