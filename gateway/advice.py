@@ -5,11 +5,11 @@ warning.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from gateway.agents import Agent, AgentsFile, Manual, ServerVad, Transfer
 from gateway.agents.template import names
 from gateway.config import Settings
+from gateway.findings import CheckResult
 
 __all__ = ["CheckResult", "advice"]
 
@@ -18,19 +18,6 @@ CONFIRMING_KEY = "1"
 OF_THE_CALL = frozenset({"caller", "called"})
 """Variables that are known when a call is offered."""
 MAX_LISTED = 5
-
-
-@dataclass(slots=True, frozen=True)
-class CheckResult:
-    """What one check found."""
-
-    name: str
-    ok: bool
-    detail: str
-    fix: str = ""
-    """What to do about it; empty when nothing is."""
-    warning: bool = False
-    """Calls will work, but something is not as it should be; `ok` is true."""
 
 
 def advice(settings: Settings, agents: AgentsFile) -> Iterator[CheckResult]:

@@ -6,18 +6,20 @@ secret or a whole telephone number. A session with the model is opened but no au
 
 import asyncio
 import json
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpcore2
 import httpx2
 
-from gateway.advice import CheckResult, advice
+from gateway.advice import advice
 from gateway.agents import Agent, AgentsFile, load_agents
 from gateway.agents.references import Reference, addresses, references
+from gateway.checkimports import ImportedTools, check_imports
 from gateway.config import Settings, database_sentence
 from gateway.errors import ConfigError, ModelError, ToolError
+from gateway.findings import CHECK_S, CheckResult, Finding, quote, run_check
 from gateway.log import mask_number, redact
 from gateway.plans import plan_of, session_of
 from gateway.preflight import secret_found
@@ -30,23 +32,10 @@ from gateway.wire import TextSocket, WireClosed
 
 __all__ = ["CheckResult", "run_checks"]
 
-CHECK_S = 5.0
-MAX_QUOTE_CHARS = 200
-"""Longest text of another system that is shown."""
 G711 = "audio/pcmu"
 KEY_CODES = frozenset({"401", "403", "3000", "invalid_api_key"})
 MODEL_CODES = frozenset({"4000", "4004", "invalid_model", "model_not_found", "missing_model"})
 QUOTA_CODES = frozenset({"429", "insufficient_quota", "credit_balance_exhausted", "billing_hard_limit_reached"})
-
-
-class _Finding(Exception):
-    """A check's complaint."""
-
-    def __init__(self, detail: str, fix: str, *, warning: bool = False) -> None:
-        super().__init__(detail)
-        self.detail = detail
-        self.fix = fix
-        self.warning = warning
 
 
 async def run_checks(settings: Settings | ConfigError, agents_path: Path, *, network: bool) -> list[CheckResult]:
@@ -55,40 +44,30 @@ async def run_checks(settings: Settings | ConfigError, agents_path: Path, *, net
     Pass the `ConfigError` of `load_settings` when there are no settings: its problems are listed, the agents file is
     still read.
     """
-    results = _settings(settings)
+    results, imported = _settings(settings), ImportedTools()
     agents, found = _agents(agents_path)
     results += found
     if isinstance(settings, ConfigError):
         return results
     if agents is not None:
         results += [
-            await _run(f"secret of {reference.place}", _secret(settings, reference))
+            await run_check(f"secret of {reference.place}", _secret(settings, reference))
             for agent in agents.agents.values()
             for reference in references(agent)
         ]
         results += advice(settings, agents)
+        checked, imported = await check_imports(agents, _guard(settings), network=network)
+        results += checked
     if settings.api_keys:
-        results.append(await _run("api keys", _api_keys(settings)))
-    results.append(await _run("recordings", _recordings(settings.recordings_dir)))
-    results.append(await _run("database", _database(settings.database_url)))
-    results.append(await _run("public url", _public_url(settings, network=network)))
+        results.append(await run_check("api keys", _api_keys(settings)))
+    results.append(await run_check("recordings", _recordings(settings.recordings_dir)))
+    results.append(await run_check("database", _database(settings.database_url)))
+    results.append(await run_check("public url", _public_url(settings, network=network)))
     if network:
         results += await _carrier(settings, agents)
-        results += await _models(settings, agents)
-        results += await _addresses(settings, agents)
+        results += await _models(settings, agents, imported)
+        results += await _addresses(settings, agents, imported)
     return results
-
-
-async def _run(name: str, check: Awaitable[str]) -> CheckResult:
-    try:
-        async with asyncio.timeout(CHECK_S):
-            return CheckResult(name, True, await check)
-    except _Finding as finding:
-        return CheckResult(name, finding.warning, finding.detail, finding.fix, finding.warning)
-    except TimeoutError:
-        return CheckResult(
-            name, False, f"no answer within {CHECK_S:g} s", "check the address, name server and firewall"
-        )
 
 
 def _settings(settings: Settings | ConfigError) -> list[CheckResult]:
@@ -119,7 +98,7 @@ async def _secret(settings: Settings, reference: Reference) -> str:
     except ConfigError as error:
         fix = "set the variable or file that is named"
         own = f"{fix}, or GATEWAY_WEBHOOK_SECRET where none is"
-        raise _Finding(str(error), own if reference.signs else fix) from None
+        raise Finding(str(error), own if reference.signs else fix) from None
     return "found" if keys == 1 else f"found, {keys} keys sign (rotation)"
 
 
@@ -129,7 +108,7 @@ async def _api_keys(settings: Settings) -> str:
     clear = [key.name for key in keys if not key.hashed]
     if clear:
         fix = "keep the hash instead: `gateway key NAME --stdin` makes it of a key that you have"
-        raise _Finding(f"{names}; in clear: {', '.join(clear)}", fix, warning=True)
+        raise Finding(f"{names}; in clear: {', '.join(clear)}", fix, warning=True)
     return f"{names}; hashes only"
 
 
@@ -141,7 +120,7 @@ def _writable(folder: Path) -> str:
     problem = unwritable(folder)
     if problem:
         fix = "create the folder and let the gateway's user write to it, or set GATEWAY_RECORDINGS_DIR"
-        raise _Finding(problem, fix)
+        raise Finding(problem, fix)
     return f"{folder} can be written" if folder.exists() else f"{folder} will be created"
 
 
@@ -154,12 +133,12 @@ async def _database(url: str) -> str:
     try:
         engine = create_engine(url)
     except (ConfigError, ImportError) as error:  # ImportError: the driver is not installed
-        raise _Finding(redact(database_sentence(str(error), url)), fix) from None
+        raise Finding(redact(database_sentence(str(error), url)), fix) from None
     try:
         async with engine.connect() as connection:
             await connection.exec_driver_sql("SELECT 1")
     except (SQLAlchemyError, OSError) as error:
-        raise _Finding(f"it does not open: {_quote(str(error.__cause__ or error))}", fix) from None
+        raise Finding(f"it does not open: {quote(str(error.__cause__ or error))}", fix) from None
     finally:
         await engine.dispose()
     return f"{engine.dialect.name} opens"
@@ -168,19 +147,19 @@ async def _database(url: str) -> str:
 async def _public_url(settings: Settings, *, network: bool) -> str:
     fix = "for real calls set GATEWAY_PUBLIC_URL to the https address the carrier reaches"
     if "public_url" not in settings.model_fields_set:
-        raise _Finding("GATEWAY_PUBLIC_URL is not set: no carrier can reach this gateway", fix)
+        raise Finding("GATEWAY_PUBLIC_URL is not set: no carrier can reach this gateway", fix)
     if not network:
         if settings.development:
-            raise _Finding("is on this machine only", fix, warning=True)
+            raise Finding("is on this machine only", fix, warning=True)
         return "set"
     try:
         await _reach(settings)
-    except _Finding as finding:
+    except Finding as finding:
         if settings.development:  # nobody but this machine is meant to reach it
-            raise _Finding(finding.detail, finding.fix, warning=True) from None
+            raise Finding(finding.detail, finding.fix, warning=True) from None
         raise
     if settings.development:
-        raise _Finding("the gateway answers, on this machine only", fix, warning=True)
+        raise Finding("the gateway answers, on this machine only", fix, warning=True)
     return "the gateway answers"
 
 
@@ -189,7 +168,7 @@ async def _reach(settings: Settings) -> None:
     try:
         await asyncio.get_running_loop().getaddrinfo(parts.hostname, parts.port or 443)
     except OSError:
-        raise _Finding(
+        raise Finding(
             f"{parts.hostname} does not resolve", "create the DNS record, or correct GATEWAY_PUBLIC_URL"
         ) from None
     forward = f"start `gateway serve` and forward {settings.public_url} to port {settings.port} (proxy or tunnel)"
@@ -199,32 +178,32 @@ async def _reach(settings: Settings) -> None:
     except httpx2.HTTPError as error:
         if "certificate" in str(error).lower() or "ssl" in str(error).lower():
             fix = "install a certificate of a public authority; carriers refuse self-signed ones"
-            raise _Finding(f"TLS fails: {_quote(str(error))}", fix) from None
-        raise _Finding(f"/livez is not reached ({type(error).__name__})", forward) from None
+            raise Finding(f"TLS fails: {quote(str(error))}", fix) from None
+        raise Finding(f"/livez is not reached ({type(error).__name__})", forward) from None
     if response.status_code != 200:
-        raise _Finding(f"/livez answered HTTP {response.status_code}: something else is behind it", forward)
+        raise Finding(f"/livez answered HTTP {response.status_code}: something else is behind it", forward)
 
 
 async def _carrier(settings: Settings, agents: AgentsFile | None) -> list[CheckResult]:
-    account = await _run("twilio account", _account(settings))
+    account = await run_check("twilio account", _account(settings))
     results = [account]
     if settings.twilio_account_sid is None or not account.ok:
         return results
     numbers = [number for agent in agents.agents.values() for number in agent.numbers] if agents else []
-    results += [await _run(f"number {mask_number(number)}", _number(settings, number)) for number in numbers]
+    results += [await run_check(f"number {mask_number(number)}", _number(settings, number)) for number in numbers]
     return results
 
 
 async def _account(settings: Settings) -> str:
     if settings.twilio_account_sid is None:
         fix = "set TWILIO_ACCOUNT_SID; without it calls are answered, but none can be placed, transferred or looked up"
-        raise _Finding("not checked: the account is not known", fix, warning=True)
+        raise Finding("not checked: the account is not known", fix, warning=True)
     if settings.twilio_auth_token is None:
-        raise _Finding("not checked: there is no auth token", "set TWILIO_AUTH_TOKEN", warning=True)
+        raise Finding("not checked: there is no auth token", "set TWILIO_AUTH_TOKEN", warning=True)
     sid, token = settings.twilio_account_sid, settings.twilio_auth_token.get_secret_value()
     document = await _twilio(settings, f"/2010-04-01/Accounts/{sid}.json", (sid, token), "TWILIO_AUTH_TOKEN")
     if document.get("status") != "active":
-        raise _Finding(f"the account is {_quote(document.get('status'))}", "settle it in the Twilio console")
+        raise Finding(f"the account is {quote(document.get('status'))}", "settle it in the Twilio console")
     if settings.twilio_api_key_sid is not None and settings.twilio_api_key_secret is not None:
         # Standard keys may not read the account itself.
         path = f"/2010-04-01/Accounts/{sid}/IncomingPhoneNumbers.json?PageSize=1"
@@ -241,14 +220,14 @@ async def _number(settings: Settings, number: str) -> str:
     listed = document.get("incoming_phone_numbers")
     entry = listed[0] if isinstance(listed, list) and listed and isinstance(listed[0], dict) else None
     if entry is None:
-        raise _Finding(
+        raise Finding(
             "is not a number of this Twilio account", "buy it, or take it out of the agents file", warning=True
         )
     wanted = f"{settings.public_url}/twilio/voice"
     if entry.get("trunk_sid"):
-        raise _Finding("goes to a SIP trunk, not to a webhook", "detach it from the trunk", warning=True)
+        raise Finding("goes to a SIP trunk, not to a webhook", "detach it from the trunk", warning=True)
     if entry.get("voice_url") != wanted or entry.get("voice_method", "POST") != "POST":
-        raise _Finding(
+        raise Finding(
             "does not ring here", f'set "A call comes in" of this number to {wanted}, HTTP POST', warning=True
         )
     return "rings here"
@@ -260,9 +239,9 @@ async def _twilio(settings: Settings, path: str, auth: tuple[str, str], names: s
             response = await client.get(path, auth=auth)
     except httpx2.HTTPError as error:
         fix = "check the network, and GATEWAY_TWILIO_API_URL if you set it"
-        raise _Finding(f"Twilio is not reached ({type(error).__name__})", fix) from None
+        raise Finding(f"Twilio is not reached ({type(error).__name__})", fix) from None
     if response.status_code in (401, 403, 404):
-        raise _Finding(
+        raise Finding(
             f"Twilio refuses the credentials (HTTP {response.status_code})", f"check TWILIO_ACCOUNT_SID, {names}"
         )
     try:
@@ -270,17 +249,21 @@ async def _twilio(settings: Settings, path: str, auth: tuple[str, str], names: s
     except ValueError:
         document = None
     if response.status_code != 200 or not isinstance(document, dict):
-        raise _Finding(f"Twilio answered HTTP {response.status_code}", "try again; see status.twilio.com")
+        raise Finding(f"Twilio answered HTTP {response.status_code}", "try again; see status.twilio.com")
     return document
 
 
-async def _models(settings: Settings, agents: AgentsFile | None) -> list[CheckResult]:
+async def _models(settings: Settings, agents: AgentsFile | None, imported: ImportedTools) -> list[CheckResult]:
     results = []
     for model in sorted({agent.model for agent in agents.agents.values()} if agents else ()):
-        reachable = await _run(f"model {model}", _model(settings, model))
+        reachable = await run_check(f"model {model}", _model(settings, model))
         results.append(reachable)
         users = [agent for agent in agents.agents.values() if agent.model == model] if agents and reachable.ok else []
-        results += [await _run(f"session of {agent.name}", _session(settings, agent)) for agent in users]
+        results += [
+            await run_check(f"session of {agent.name}", _session(settings, agent, imported.catalogues[agent.name]))
+            for agent in users
+            if agent.name in imported.catalogues
+        ]
     return results
 
 
@@ -293,11 +276,10 @@ async def _model(settings: Settings, model: str) -> str:
     return "reachable, key accepted"
 
 
-async def _session(settings: Settings, agent: Agent) -> str:
+async def _session(settings: Settings, agent: Agent, catalogue: Catalogue) -> str:
     socket = await _open(settings, agent.model)
     try:
         await _event(socket, "session.created")
-        catalogue = Catalogue(agent)
         await socket.send(session_update(session_of(agent, plan_of(agent, catalogue), catalogue)))
         updated = await _event(socket, "session.updated", f"change what agent {agent.name} asks for in the agents file")
     finally:
@@ -305,7 +287,7 @@ async def _session(settings: Settings, agent: Agent) -> str:
     formats = [_dig(updated, "session", "audio", way, "format", "type") for way in ("input", "output")]
     if formats != [G711, G711]:
         fix = "use a server that speaks G.711 mu-law (audio/pcmu); callers would hear noise"
-        raise _Finding(f"the server keeps the formats {_quote(formats)}", fix)
+        raise Finding(f"the server keeps the formats {quote(formats)}", fix)
     return "accepted, mu-law both ways"
 
 
@@ -324,46 +306,51 @@ async def _event(socket: TextSocket, wanted: str, fix: str = "") -> Mapping[str,
         except WireClosed as closed:
             raise _refused(str(closed.code), closed.reason) from None
         except (ValueError, RecursionError):
-            raise _Finding("what answers is no Realtime server", "check GATEWAY_MODEL_URL") from None
+            raise Finding("what answers is no Realtime server", "check GATEWAY_MODEL_URL") from None
         if not isinstance(document, dict):
             continue
         if document.get("type") == "error":
             message, code = _dig(document, "error", "message"), _dig(document, "error", "code")
             refused = _refused(str(code or _dig(document, "error", "type")), str(message))
-            raise _Finding(refused.detail, fix or refused.fix)
+            raise Finding(refused.detail, fix or refused.fix)
         if document.get("type") == wanted:
             return document
 
 
-def _refused(code: str, reason: str) -> _Finding:
+def _refused(code: str, reason: str) -> Finding:
     """Say what a refusal of the model means. Codes are HTTP statuses, close codes and the API's own."""
     if code in KEY_CODES or "invalid_api_key" in reason:
-        return _Finding(
+        return Finding(
             f"the key is refused ({code})",
             "check that OPENAI_API_KEY is complete, active and belongs to the server at GATEWAY_MODEL_URL",
         )
     if code in QUOTA_CODES:
-        return _Finding(
+        return Finding(
             f"the quota or rate limit is exhausted ({code})", "add credit or raise the limits of the key's project"
         )
     if code in MODEL_CODES:
         fix = "correct the agent's model (Azure: the deployment name), or ask for access to it"
-        return _Finding(f"the model is not known ({code}): {_quote(reason)}", fix)
+        return Finding(f"the model is not known ({code}): {quote(reason)}", fix)
     if code == "404":
-        return _Finding(
+        return Finding(
             "no Realtime endpoint there, or no such model (404)", "check GATEWAY_MODEL_URL and the agent's model"
         )
     if code in ("unreachable", "bad_url"):
-        return _Finding(f"not reached: {_quote(reason)}", "check GATEWAY_MODEL_URL, name server and firewall")
-    return _Finding(
-        f"refused ({_quote(code)}): {_quote(reason)}", "try again; if it stays so, see the provider's status page"
+        return Finding(f"not reached: {quote(reason)}", "check GATEWAY_MODEL_URL, name server and firewall")
+    return Finding(
+        f"refused ({quote(code)}): {quote(reason)}", "try again; if it stays so, see the provider's status page"
     )
 
 
-async def _addresses(settings: Settings, agents: AgentsFile | None) -> list[CheckResult]:
-    guard = NetGuard(settings.webhook_allow_cidrs, allow_loopback=settings.development)
+async def _addresses(settings: Settings, agents: AgentsFile | None, imported: ImportedTools) -> list[CheckResult]:
+    guard = _guard(settings)
     named = [named for agent in agents.agents.values() for named in addresses(agent)] if agents else []
-    return [await _run(f"address of {place}", _address(guard, url)) for place, url in named]
+    named += imported.servers
+    return [await run_check(f"address of {place}", _address(guard, url)) for place, url in named]
+
+
+def _guard(settings: Settings) -> NetGuard:
+    return NetGuard(settings.webhook_allow_cidrs, allow_loopback=settings.development)
 
 
 async def _address(guard: NetGuard, url: str) -> str:
@@ -372,11 +359,11 @@ async def _address(guard: NetGuard, url: str) -> str:
     try:
         found = await guard.resolve(parts.hostname or "", port, plain_text=parts.scheme == "http")
     except ToolError as error:
-        raise _Finding(
+        raise Finding(
             str(error), "use a public https address, or allow its network: GATEWAY_WEBHOOK_ALLOW_CIDRS"
         ) from None
     except httpcore2.ConnectError:
-        raise _Finding(f"{parts.hostname} does not resolve", "correct the url, or create the DNS record") from None
+        raise Finding(f"{parts.hostname} does not resolve", "correct the url, or create the DNS record") from None
     return f"{parts.hostname} resolves and may be reached ({len(found)} addresses)"
 
 
@@ -388,9 +375,3 @@ def _dig(document: object, *keys: str) -> object:
     for key in keys:
         document = document.get(key) if isinstance(document, dict) else None
     return document
-
-
-def _quote(text: object) -> str:
-    """Return another system's words: one line, bounded, without secrets and numbers."""
-    words = " ".join(str(text).split())
-    return redact(words)[:MAX_QUOTE_CHARS]

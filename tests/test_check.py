@@ -405,7 +405,7 @@ def test_an_unreachable_model_is_explained(folder: Path) -> None:
 
 
 def test_a_silent_model_is_given_up_after_its_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.check.CHECK_S", 0.3)
+    monkeypatch.setattr("gateway.findings.CHECK_S", 0.3)
 
     async def talk(socket: ServerConnection) -> None:
         await socket.wait_closed()

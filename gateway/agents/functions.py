@@ -25,8 +25,11 @@ __all__ = [
     "HANG_UP",
     "HANG_UP_TOOL",
     "LOCAL",
+    "MAX_CALLBACK_MINUTES",
     "OPT_OUT",
+    "OPT_OUT_TOOL",
     "SCHEDULE_CALLBACK",
+    "SCHEDULE_CALLBACK_TOOL",
     "SEND_DIGITS",
     "SEND_DIGITS_TOOL",
     "SET_LANGUAGE",
@@ -43,6 +46,8 @@ BUILT_IN = LOCAL | {HANG_UP, TRANSFER_CALL, COLLECT_DIGITS, SEND_DIGITS, SET_LAN
 
 MAX_DIGITS = 32
 """Fewer than the core takes: no number that people key in is longer."""
+MAX_CALLBACK_MINUTES = 90 * 24 * 60
+"""As far ahead as any agent may promise a call."""
 
 
 def _function(name: str, description: str, properties: Mapping[str, Any], *required: str) -> Mapping[str, Any]:
@@ -110,6 +115,45 @@ SEND_DIGITS_TOOL = _function(
         }
     },
     "digits",
+)
+
+SCHEDULE_CALLBACK_TOOL = _function(
+    SCHEDULE_CALLBACK,
+    "Promise the person on the line a phone call at a later time, on the number of this call; no other number can be "
+    "called. Agree on the time first, then call this, and only confirm what the answer says: it names the time in the "
+    "person's own time zone, read it back. Give either `in_minutes`, when they say how long from now, or `at`. You do "
+    "not know what day it is: when they name a day or a time of day, and you were not told the date, the answer to a "
+    "time in the past tells you what time it is there. If the answer is that it is not possible, nothing was arranged: "
+    "say why in plain words and offer the time it suggests. A new time replaces the one that was agreed before.",
+    {
+        "at": {
+            "type": "string",
+            "maxLength": 40,
+            "description": "Date and time, ISO 8601, such as 2026-11-23T15:00: the clock where the person is. Add the "
+            "offset from UTC (2026-11-23T15:00-05:00) only when they mean the clock of another place.",
+        },
+        "in_minutes": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": MAX_CALLBACK_MINUTES,
+            "description": "Minutes from now, instead of `at`.",
+        },
+        "reason": {
+            "type": "string",
+            "maxLength": 500,
+            "description": "What the call is to be about, in one sentence, for whoever makes it; no card numbers, codes "
+            "or passwords.",
+        },
+    },
+    "reason",
+)
+
+OPT_OUT_TOOL = _function(
+    OPT_OUT,
+    "Note that the person on the line does not want to be called any more, on the number of this call. Call it as soon "
+    "as they ask for that in any words, also in anger (stop calling me, take me off your list); do not argue and do "
+    "not ask whether they are sure. Then confirm that they will not be called again. It cannot be undone in a call.",
+    {},
 )
 
 

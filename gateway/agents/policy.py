@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Annotated, Any, Literal, Self
 
 import jsonschema_rs
@@ -29,6 +30,7 @@ MIN_CLAIM_LETTERS = 2
 """Two are a word in Chinese."""
 
 
+@lru_cache(maxsize=1000)
 def whole_match(pattern: str) -> Callable[[str], bool]:
     """Return what tells whether a whole text matches. Raises `ValueError` for what is no pattern.
 
