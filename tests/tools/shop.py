@@ -25,9 +25,14 @@ from gateway.tools.webhook import WebhookInvoker
 
 SECRET = SecretStr("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
 CALLER = "+14155550123"
-BOOK = {"name": "book", "description": "Book a table.", "url": "https://shop.example.com/book"}
-LOOK = {"name": "look", "description": "Look it up.", "url": "https://shop.example.com/look", "effect": "read"}
-PEOPLE = {"parameters": {"type": "object", "properties": {"people": {"type": "integer"}}}}
+BOOK: dict[str, object] = {"name": "book", "description": "Book a table.", "url": "https://shop.example.com/book"}
+LOOK: dict[str, object] = {
+    "name": "look",
+    "description": "Look it up.",
+    "url": "https://shop.example.com/look",
+    "effect": "read",
+}
+PEOPLE: dict[str, object] = {"parameters": {"type": "object", "properties": {"people": {"type": "integer"}}}}
 
 Hook = Callable[[str], Awaitable[None]]
 
