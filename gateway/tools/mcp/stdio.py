@@ -252,10 +252,15 @@ class _Program:
     def _message(self, line: bytes | int) -> SessionMessage | None:
         if isinstance(line, int):
             log.warning("MCP server %s wrote an answer over %d bytes", self._name, MAX_LINE_BYTES)
-            told = mcp_types.ErrorData(code=Fault.TOO_LONG.value, message="the answer is too long")
-            return SessionMessage(mcp_types.JSONRPCError(jsonrpc="2.0", id=line, error=told))
+            return _instead(line, Fault.TOO_LONG, "the answer is too long")
         try:
             return SessionMessage(mcp_types.jsonrpc_message_adapter.validate_json(line, by_name=False))
         except ValueError:
             log.debug("MCP server %s wrote a line that is no message, %d bytes", self._name, len(line))
-            return None
+        found = ANSWERED.search(line[:HEAD_BYTES]) if line.startswith(b'{"jsonrpc"') else None
+        return _instead(int(found[1]), Fault.BROKEN, "the answer cannot be read") if found else None
+
+
+def _instead(call: int, fault: Fault, message: str) -> SessionMessage:
+    error = mcp_types.ErrorData(code=fault.value, message=message)
+    return SessionMessage(mcp_types.JSONRPCError(jsonrpc="2.0", id=call, error=error))
