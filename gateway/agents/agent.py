@@ -11,6 +11,8 @@ from gateway.agents.behaviour import BargeIn, BargeInField, EarlyReply, EarlyRep
 from gateway.agents.functions import (
     COLLECT_DIGITS_TOOL,
     HANG_UP_TOOL,
+    OPT_OUT_TOOL,
+    SCHEDULE_CALLBACK_TOOL,
     SEND_DIGITS_TOOL,
     set_language_tool,
     transfer_call_tool,
@@ -198,5 +200,9 @@ class Agent(Section):
             yield SEND_DIGITS_TOOL
         if self.set_language is not None:
             yield set_language_tool(self.set_language)
+        if self.schedule_callback is not None:
+            yield SCHEDULE_CALLBACK_TOOL
+        if self.opt_out:
+            yield OPT_OUT_TOOL
         if self.hang_up:
             yield HANG_UP_TOOL

@@ -8,7 +8,8 @@ from openai.types.realtime import RealtimeFunctionTool
 from pydantic import TypeAdapter
 
 from gateway.agents import Agent
-from gateway.core.functions import collect_arguments, digits_arguments
+from gateway.agents.functions import BUILT_IN, LOCAL
+from gateway.core.functions import collect_arguments, digits_arguments, language_argument
 from tests.agents.meaning import plan_of, session_of
 
 ALL = Agent.model_validate(
@@ -16,6 +17,9 @@ ALL = Agent.model_validate(
         "instructions": "x",
         "collect_digits": True,
         "send_digits": True,
+        "set_language": ["en", "es"],
+        "schedule_callback": True,
+        "opt_out": True,
         "transfer": {
             "targets": {
                 "billing": {"number": "+14155550100", "description": "Questions about invoices."},
@@ -32,9 +36,23 @@ def accepts(name: str, arguments: object) -> bool:
     return validator.is_valid(arguments)
 
 
-def test_what_is_offered_is_what_the_core_runs() -> None:
-    assert list(OFFERED) == ["transfer_call", "collect_digits", "send_digits", "hang_up"]
-    assert plan_of(ALL).built_in == set(OFFERED)
+def test_what_is_offered_is_what_the_core_runs_and_what_is_run_beside_it() -> None:
+    core = ["transfer_call", "collect_digits", "send_digits", "set_language", "hang_up"]
+    assert list(OFFERED) == [*core[:4], "schedule_callback", "opt_out", "hang_up"]
+    assert plan_of(ALL).built_in == set(core)
+    assert set(OFFERED) == BUILT_IN and set(OFFERED) - LOCAL == set(core)
+
+
+def test_what_is_run_beside_the_core_has_rules_as_other_tools_have() -> None:
+    rules = plan_of(ALL).tools
+    assert set(rules) == LOCAL
+    assert rules["opt_out"].filler is not None and rules["opt_out"].deadline_s > 1
+
+
+def test_a_language_is_one_of_those_that_the_file_allows() -> None:
+    assert accepts("set_language", {"language": "es"})
+    assert not accepts("set_language", {"language": "fr"})
+    assert language_argument('{"language": "es"}', plan_of(ALL).languages) == "es"
 
 
 @pytest.mark.parametrize("name", sorted(OFFERED))
