@@ -13,9 +13,11 @@ __all__ = ["main"]
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 agents_app = typer.Typer(no_args_is_help=True, help="The agents file.")
 calls_app = typer.Typer(invoke_without_command=True, help="Calls that were taken: list them, show one.")
+tools_app = typer.Typer(no_args_is_help=True, help="Functions of a model: list an agent's, look into a document.")
 simulate_app = typer.Typer(no_args_is_help=True, help="A Realtime model, a telephone network, a load of calls.")
 app.add_typer(agents_app, name="agents")
 app.add_typer(calls_app, name="calls")
+app.add_typer(tools_app, name="tools")
 app.add_typer(simulate_app, name="simulate")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -205,6 +207,30 @@ def agents_schema() -> None:
     from gateway.agents import schema
 
     typer.echo(json.dumps(schema(), indent=2))
+
+
+@tools_app.command("list")
+def list_tools(
+    agent: Annotated[str, typer.Option(help="Whose.")],
+    servers: Annotated[bool, typer.Option(help="Also start its MCP servers and ask them.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Print what an agent's model is offered, whatever it comes from."""
+    from gateway.tools.command import list_tools as run
+
+    raise typer.Exit(run(agent, start_servers=servers, as_json=as_json))
+
+
+@tools_app.command("import")
+def import_tools(
+    document: Annotated[Path, typer.Argument(help="OpenAPI 3.0 or 3.1, JSON or YAML.")],
+    tag: Annotated[list[str] | None, typer.Option(help="Only operations with this tag; may be given again.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the functions that an OpenAPI document gives, and what it does not give and why."""
+    from gateway.tools.command import import_document
+
+    raise typer.Exit(import_document(document, tag or (), as_json=as_json))
 
 
 @simulate_app.command("model")
