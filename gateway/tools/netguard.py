@@ -111,14 +111,23 @@ class NetGuard:
 class GuardedTransport(httpx2.AsyncBaseTransport):
     """An HTTP/1.1 transport whose connections all pass the guard. No proxies, no redirects, no Unix sockets."""
 
-    def __init__(self, guard: NetGuard, *, max_connections: int = 100) -> None:
+    def __init__(
+        self,
+        guard: NetGuard,
+        *,
+        max_connections: int = 100,
+        network: httpcore2.AsyncNetworkBackend | None = None,
+    ) -> None:
+        """`network` connects in place of real sockets, to the addresses that the guard has let through."""
         # One pool per scheme: a backend is told host and port, not whether TLS follows.
         self._pools = {
             scheme: httpcore2.AsyncConnectionPool(
                 ssl_context=tls_context(),
                 max_connections=max_connections,
                 keepalive_expiry=KEEPALIVE_S,
-                network_backend=_GuardedBackend(guard, plain_text=scheme == "http"),
+                network_backend=_GuardedBackend(
+                    guard, network or httpcore2.AnyIOBackend(), plain_text=scheme == "http"
+                ),
             )
             for scheme in ("http", "https")
         }
@@ -162,10 +171,10 @@ class _Body(httpx2.AsyncByteStream):
 
 
 class _GuardedBackend(httpcore2.AsyncNetworkBackend):
-    def __init__(self, guard: NetGuard, *, plain_text: bool) -> None:
+    def __init__(self, guard: NetGuard, network: httpcore2.AsyncNetworkBackend, *, plain_text: bool) -> None:
         self._guard = guard
+        self._network = network
         self._plain_text = plain_text
-        self._network = httpcore2.AnyIOBackend()
 
     async def connect_tcp(
         self,

@@ -100,9 +100,10 @@ class Outgoing:
     ) -> None:
         """`transport` replaces the guarded network, to reach an application in this process."""
         self._breaker = breaker or Breaker()
-        self._traced = transport is None
+        way = transport or GuardedTransport(guard, max_connections=max_connections)
+        self._traced = isinstance(way, GuardedTransport)
         self._client = httpx2.AsyncClient(
-            transport=transport or GuardedTransport(guard, max_connections=max_connections),
+            transport=way,
             trust_env=False,
             follow_redirects=False,  # a redirect would carry the signed request to an address nobody configured
             cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),  # one caller's session is not another's
@@ -186,7 +187,9 @@ class Outgoing:
             ):
                 progress.status = response.status_code
                 return Answer(response.status_code, response.headers, await _body(response, max_bytes))
-        except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+        except httpx2.ConnectTimeout:
+            raise NotSent("not connected: ConnectTimeout", Unsent.CONNECT) from None
+        except httpx2.ConnectError as error:
             raise NotSent(f"not connected: {_cause(error)}", Unsent.CONNECT) from None
         except (TimeoutError, httpx2.TimeoutException):
             raise progress.timed_out() from None
@@ -256,6 +259,10 @@ async def _body(response: httpx2.Response, max_bytes: int) -> bytes:
     raise TooLong(f"HTTP {status}: over {max_bytes} bytes", status=status)
 
 
-def _cause(error: Exception) -> str:
-    """Name a transport failure by its type: its text may hold addresses of the network."""
-    return type(error).__name__
+def _cause(error: BaseException) -> str:
+    """Name a failure by its types, its own and the first one's: their texts may hold addresses of the network."""
+    first = error
+    while (below := first.__cause__ or first.__context__) is not None:
+        first = below
+    own, origin = type(error).__name__, type(first).__name__
+    return own if own == origin else f"{own} ({origin})"

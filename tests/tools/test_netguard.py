@@ -289,7 +289,7 @@ def test_a_public_address_is_connected_to() -> None:
     """The record of the tests around this one would show it."""
     outcome, connects = recorded(invoke(NetGuard(), "https://8.8.8.8/"))
     assert connects == ["8.8.8.8", "8.8.8.8"]
-    assert outcome.detail == "not connected: ConnectError, tried twice"
+    assert outcome.detail == "not connected: ConnectError (ConnectionRefusedError), tried twice"
 
 
 @pytest.mark.parametrize("addresses", [["8.8.8.8", "10.0.0.1"], ["10.0.0.1", "8.8.8.8"], ["2606:4700::1111", "::1"]])

@@ -107,7 +107,7 @@ def test_a_refused_connection_has_sent_nothing() -> None:
     with socket.socket() as reserved:  # bound but not listening
         reserved.bind(("127.0.0.1", 0))
         error = unsent(f"http://127.0.0.1:{reserved.getsockname()[1]}/")
-    assert (error.why, str(error)) == (Unsent.CONNECT, "not connected: ConnectError")
+    assert (error.why, str(error)) == (Unsent.CONNECT, "not connected: ConnectError (ConnectionRefusedError)")
 
 
 def test_a_failed_handshake_has_sent_nothing() -> None:
@@ -124,7 +124,7 @@ def test_a_failed_handshake_has_sent_nothing() -> None:
             return caught.value
 
     error = asyncio.run(main())
-    assert (error.why, str(error)) == (Unsent.CONNECT, "not connected: ConnectError")
+    assert (error.why, str(error)) == (Unsent.CONNECT, "not connected: ConnectError (SSLError)")
 
 
 def test_a_handshake_that_takes_too_long_has_sent_nothing() -> None:
@@ -145,7 +145,7 @@ def test_a_handshake_that_takes_too_long_has_sent_nothing() -> None:
         ("https://", Unsent.URL, "unusable URL"),
         ("https://[::1/", Unsent.URL, "unusable URL"),
         ("https://\ud800/", Unsent.URL, "unusable URL"),
-        ("https://nowhere.invalid/", Unsent.CONNECT, "not connected: ConnectError"),
+        ("https://nowhere.invalid/", Unsent.CONNECT, "not connected: ConnectError (gaierror)"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_reached_or_may_not_be_says_why(url: str, why: Unsent, message: str) -> None:

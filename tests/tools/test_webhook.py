@@ -346,7 +346,7 @@ def test_a_refused_connection_is_tried_twice() -> None:
 
         result = asyncio.run(main())
     assert (told(result), result.unknown) == ("The system cannot be reached just now." + NOTHING, False)
-    assert result.detail == "not connected: ConnectError, tried twice"
+    assert result.detail == "not connected: ConnectError (ConnectionRefusedError), tried twice"
     assert result.elapsed_ms >= 100
 
 
