@@ -307,6 +307,18 @@ def simulate_claims(
     raise typer.Exit(run_claims(misses=misses, as_json=as_json))
 
 
+@simulate_app.command("tools")
+def simulate_tools(
+    calls: Annotated[int, typer.Option(min=1, max=100_000, help="Calls to make.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Equal seeds give equal calls.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Prove that writes are done once: a thousand calls with trouble in mid-write, on a virtual clock."""
+    from gateway.simulator.tools.command import run_tools
+
+    raise typer.Exit(run_tools(calls, seed, as_json=as_json))
+
+
 @simulate_app.command("load")
 def simulate_load(
     calls: Annotated[int, typer.Option(min=1, max=2000, help="Calls at once.")] = 100,

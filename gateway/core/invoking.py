@@ -130,6 +130,7 @@ class Invoking:
             return [note, *([] if running else self.answer(call.tool_call_id, twin.output))]
         missing = self.consents.missing(call, rules.confirmation)
         if missing:
+            call.follows = call.tool_call_id
             note = Record("confirmation_asked", {"tool_call_id": call.tool_call_id, "tool": call.name})
             return [note, *self.answer(call.tool_call_id, missing)]
         self.corrections.started(call.name)

@@ -22,6 +22,8 @@ BEFORE = "before"
 
 KEPT_CALLS = 256
 """Answered calls that are remembered to recognise duplicates."""
+KEPT_RESPONSES = 16
+"""Responses of which is remembered what they did not see."""
 
 
 class ToolCallState(Enum):
@@ -53,7 +55,7 @@ class ToolCall:
     promised_until: float | None = None
     """By when the result must come that the business has promised; None when it owes none."""
     follows: str = ""
-    """An equal call of an earlier session, by its id: its output is this one's too."""
+    """An equal call, by its id, whose output is this one's too; its own id when nothing was carried out for it."""
 
 
 class ToolCalls:
@@ -62,6 +64,8 @@ class ToolCalls:
     def __init__(self) -> None:
         self._calls: OrderedDict[str, ToolCall] = OrderedDict()
         self._session = 1
+        self._unseen: OrderedDict[str, frozenset[str]] = OrderedDict()
+        """By response: the calls whose outputs it did not see, because the model got them later."""
 
     @property
     def deadline(self) -> float | None:
@@ -106,12 +110,24 @@ class ToolCalls:
         self._forget_answered()
 
     def twin_of(self, call: ToolCall) -> ToolCall | None:
-        """Return an equal call of an earlier session of which the caller has not been told, once."""
-        followed = {other.follows for other in self._calls.values()}
+        """Return an equal call of another response whose result this one shares.
+
+        That is one whose output the response did not see, because it has none yet or got it while the response was
+        being made; or one of an earlier session of which the caller has not been told, once.
+        """
+        unseen = self._unseen.get(call.response_id, frozenset())
+        followed = {other.follows: other.response_id for other in self._calls.values() if other.follows}
         for other in self._calls.values():
-            owed = other.state is not ToolCallState.TOLD or other.promised_until is not None
+            if (
+                other.name != call.name
+                or other.follows
+                or call.response_id in (other.response_id, followed.get(other.tool_call_id))
+            ):
+                continue
+            waits = other.state is ToolCallState.RUNNING or other.promised_until is not None
             earlier = other.session < call.session and other.tool_call_id not in followed
-            if owed and earlier and other.name == call.name and canonical(other.arguments) == canonical(call.arguments):
+            shares = waits or other.tool_call_id in unseen or (earlier and other.state is not ToolCallState.TOLD)
+            if shares and canonical(other.arguments) == canonical(call.arguments):
                 return other
         return None
 
@@ -159,10 +175,16 @@ class ToolCalls:
             call.state = ToolCallState.ACCEPTED
 
     def seen_by(self, response_id: str) -> None:
-        """A response was created: it answers every output that the model has."""
+        """A response was created: it answers every output that the model has, and knows no other."""
+        unseen = set()
         for call in self._calls.values():
             if call.state is ToolCallState.ACCEPTED:
                 call.seen_by = response_id
+            elif call.state is not ToolCallState.TOLD:
+                unseen.add(call.tool_call_id)
+        self._unseen[response_id] = frozenset(unseen)
+        while len(self._unseen) > KEPT_RESPONSES:
+            self._unseen.popitem(last=False)
 
     def told_by(self, response_id: str) -> None:
         """A response was completed, and with it the answers to the outputs that it saw."""

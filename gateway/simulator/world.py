@@ -39,7 +39,18 @@ from gateway.tools.netguard import NetGuard
 from gateway.tools.webhook import WebhookInvoker
 from gateway.wire import PipeEnd, TextSocket, pipe
 
-__all__ = ["ACCOUNT", "CALLER", "NUMBER", "PUBLIC", "SECRET", "TOKEN", "World", "world"]
+__all__ = [
+    "ACCOUNT",
+    "CALLER",
+    "NUMBER",
+    "PUBLIC",
+    "SECRET",
+    "TOKEN",
+    "World",
+    "connector",
+    "world",
+    "world_settings",
+]
 
 ACCOUNT = "AC" + "1" * 32
 TOKEN = "test-token"
@@ -122,7 +133,7 @@ async def world(
     """
     path = folder / "agents.yaml"
     path.write_text(agents, encoding="utf-8")
-    effective = Settings.model_validate(_settings(folder, path) | dict(settings or {}))
+    effective = Settings.model_validate(world_settings(folder, path) | dict(settings or {}))
     store = MemoryStore()
     server = model or ModelServer(engine or ScriptedEngine(), options or ModelOptions())
     invoker = WebhookInvoker(
@@ -131,14 +142,15 @@ async def world(
         transport=httpx2.ASGITransport(app=business or FastAPI(openapi_url=None)),
     )
     async with asyncio.TaskGroup() as group:
-        open_socket = _connector(server, group, model_line, random.Random(seed))
+        open_socket = connector(server, group, model_line, random.Random(seed))
         app = create_app(effective, load_agents(path), store=store, invoker=invoker, open_socket=open_socket)
         async with AsgiHost(app) as host, host.http() as http:
             network = TwilioNetwork(ACCOUNT, TOKEN, http, host.connect, line=line, seed=seed)
             yield World(app.state.gateway, network, server, store, host, http)
 
 
-def _settings(folder: Path, agents: Path) -> dict[str, object]:
+def world_settings(folder: Path, agents: Path) -> dict[str, object]:
+    """Return the settings of a gateway of this world."""
     return {
         "public_url": PUBLIC,
         "agents_file": agents,
@@ -151,7 +163,9 @@ def _settings(folder: Path, agents: Path) -> dict[str, object]:
     }
 
 
-def _connector(model: ModelServer, group: asyncio.TaskGroup, line: LineModel | None, rng: random.Random) -> Dial:
+def connector(model: ModelServer, group: asyncio.TaskGroup, line: LineModel | None, rng: random.Random) -> Dial:
+    """Return what opens sockets to a model's server in this process; `group` serves them."""
+
     async def open_socket(url: str, headers: Mapping[str, str]) -> TextSocket:
         ours, theirs = pipe()
         query = dict(parse_qsl(urlsplit(url).query))

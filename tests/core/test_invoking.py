@@ -218,6 +218,34 @@ def test_a_new_session_that_calls_again_shares_a_result_that_is_still_on_its_way
     assert {one.tool_call_id for one in only(result, cmd.SubmitToolOutput)} == {"c1", "c7"}
 
 
+def test_a_response_that_could_not_see_the_output_and_calls_again_shares_it() -> None:
+    call = running()
+    call.receive(ev.SpeechStarted("u1", 0), 2.2)
+    call.receive(ev.SpeechStopped("u1", 500), 2.7)
+    call.receive(ev.ResponseCreated("r2", ""), 2.8)
+    call.receive(ev.ToolResult("c1", True, '{"room":2}'), 3.0)
+    call.receive(ev.OutputAccepted("c1"), 3.1)
+    commands = call.receive(done("r2", ev.FunctionCall("c7", "book", BOOK.arguments)), 3.2)
+    assert only(commands, cmd.InvokeTool) == []
+    assert cmd.SubmitToolOutput("c7", '{"room":2}') in commands
+
+
+def test_a_response_that_has_seen_the_output_means_it_when_it_calls_again() -> None:
+    call = running()
+    call.receive(ev.ToolResult("c1", True, '{"room":2}'), 3.0)
+    call.receive(ev.OutputAccepted("c1"), 3.1)
+    call.receive(ev.ResponseCreated("r2", "w1"), 3.2)
+    commands = call.receive(done("r2", ev.FunctionCall("c7", "book", BOOK.arguments)), 3.4)
+    assert [one.tool_call_id for one in only(commands, cmd.InvokeTool)] == ["c7"]
+
+
+def test_two_equal_calls_of_one_response_are_two() -> None:
+    call = active(CallPlan(tools={"book": QUIET}))
+    call.receive(ev.ResponseCreated("r1", ""), 2.0)
+    twice = (BOOK, ev.FunctionCall("c2", "book", BOOK.arguments))
+    assert len(only(call.receive(done("r1", *twice), 2.0), cmd.InvokeTool)) == 2
+
+
 def test_other_arguments_and_a_second_repeat_are_meant() -> None:
     call = running()
     call.receive(ev.ToolResult("c1", True, '{"room":2}'), 2.5)

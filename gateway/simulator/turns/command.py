@@ -18,7 +18,7 @@ from gateway.simulator.turns.impostors import impostor_part
 from gateway.simulator.turns.part import Part, Plan
 from gateway.simulator.turns.workers import quiet
 
-__all__ = ["PARTS", "run_turns"]
+__all__ = ["PARTS", "PIPE_WIDTH", "print_part", "run_turns"]
 
 PARTS = ("barge-in", "order", "goodbye", "reversible", "early")
 MANY = 100
@@ -40,7 +40,7 @@ def run_turns(plan: Plan, only: Sequence[str], *, as_json: bool = False) -> int:
         for part in _parts(plan, set(only) or set(PARTS)):
             parts.append(part)
             if not as_json:
-                _print(console, part)
+                print_part(console, part)
     ok = all(part.ok for part in parts)
     if as_json:
         document = {"ok": ok, "seed": plan.seed, "parts": {part.name: part.to_json() for part in parts}}
@@ -63,7 +63,8 @@ def _parts(plan: Plan, wanted: set[str]) -> Iterator[Part]:
         yield early_part(plan)
 
 
-def _print(console: Console, part: Part) -> None:
+def print_part(console: Console, part: Part) -> None:
+    """Print a part's table, notes and bounds."""
     table = Table(title=part.title, title_justify="left", box=None, pad_edge=False)
     for number, name in enumerate(part.rows[0] if part.rows else ()):
         table.add_column(name.strip(), justify="right" if number else "left")
