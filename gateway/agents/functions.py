@@ -141,8 +141,8 @@ SCHEDULE_CALLBACK_TOOL = _function(
         "reason": {
             "type": "string",
             "maxLength": 500,
-            "description": "What the call is to be about, in one sentence, for whoever makes it; no card numbers, codes "
-            "or passwords.",
+            "description": "What the call is to be about, in one sentence, for whoever makes it; no card numbers, "
+            "codes or passwords.",
         },
     },
     "reason",

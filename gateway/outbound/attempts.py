@@ -104,6 +104,9 @@ class AttemptStore(Protocol):
     async def get_attempt(self, attempt_id: str) -> Attempt | None:
         """Return the row, or None."""
 
+    async def opted_out(self, number: str) -> bool:
+        """Tell whether whoever has this number asked not to be called any more."""
+
 
 def may_follow(now: AttemptState, new: AttemptState) -> bool:
     """Whether a row in state `now` takes `new`: only upwards, and never out of a final state."""

@@ -2,7 +2,8 @@
 
 No carrier offers an idempotent way to create a call, so the order is the safety:
 
-1. the policy says yes, then a turn of the pace, then the policy again, because time has passed;
+1. the policy says yes and nobody there asked not to be called, then a turn of the pace, then both again, because
+   time has passed;
 2. the attempt is committed in state `dialing`, before anything is sent; its id comes from the idempotency
    key, so a second request with that key finds the row and sends nothing;
 3. the call is created with the attempt id in its TwiML URL and its status-callback URL, the only link back;
@@ -24,10 +25,10 @@ from types import MappingProxyType
 from typing import Protocol
 from urllib.parse import quote
 
-from gateway.errors import CarrierError, GatewayError
+from gateway.errors import CarrierError, GatewayError, PolicyError
 from gateway.outbound.attempts import Attempt, AttemptState, AttemptStore, may_follow, state_of_carrier
 from gateway.outbound.pace import Pace
-from gateway.outbound.policy import DialPolicy, check
+from gateway.outbound.policy import DialPolicy, check, mask
 
 __all__ = ["DialConflict", "DialRequest", "Dialler", "OutboundCarrier"]
 
@@ -103,10 +104,9 @@ class Dialler:
         attempt = self._attempt_for(request)
         if (known := await self._attempts.get_attempt(attempt.attempt_id)) is not None:
             return self._same(known, attempt)
-        check(request.to, self._policy, self._clock(), request.zone)
+        await self._require_allowed(request)
         await self._pace.turn()
-        now = self._clock()
-        check(request.to, self._policy, now, request.zone)
+        now = await self._require_allowed(request)
         attempt = replace(attempt, created_at=now)
         if not await self._attempts.create_attempt(attempt):
             return self._same(await self._attempts.get_attempt(attempt.attempt_id) or attempt, attempt)
@@ -135,6 +135,16 @@ class Dialler:
         moved = replace(named, state=state, reason=None)
         await self._record(moved, sequence)
         return moved if may_follow(attempt.state, state) else named
+
+    async def _require_allowed(self, request: DialRequest) -> datetime:
+        """Return the instant at which the call is allowed. Raises `PolicyError`."""
+        # Numbers that nobody may call are refused first, as such: what is asked of the store is a valid number.
+        check(request.to, self._policy, self._clock(), request.zone)
+        if await self._attempts.opted_out(request.to):
+            raise PolicyError(f"{mask(request.to)} asked not to be called any more", rule="opted_out")
+        now = self._clock()
+        check(request.to, self._policy, now, request.zone)
+        return now
 
     def _attempt_for(self, request: DialRequest) -> Attempt:
         key = request.idempotency_key

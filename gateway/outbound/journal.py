@@ -81,6 +81,14 @@ class StoredAttempts:
         zone, metadata = (recent.zone, recent.metadata) if recent is not None else (None, _NOTHING)
         return replace(_attempt(row), zone=zone, metadata=metadata)
 
+    async def opted_out(self, number: str) -> bool:
+        """Tell whether this number must not be called. Raises `StoreError`: then it must not be called either."""
+        try:
+            async with asyncio.timeout(READ_S):
+                return await self._store.opted_out(number)
+        except TimeoutError:
+            raise StoreError("the list of those who must not be called does not answer") from None
+
 
 def _moved(known: Attempt, state: AttemptState, carrier_call_id: str | None, reason: str | None) -> Attempt:
     known = replace(known, carrier_call_id=known.carrier_call_id or carrier_call_id)

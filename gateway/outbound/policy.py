@@ -12,7 +12,7 @@ Some US states allow less; see README.md beside this file for what that means.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
@@ -23,7 +23,7 @@ from phonenumbers import PhoneNumber, PhoneNumberType, shortnumberinfo, timezone
 
 from gateway.errors import ConfigError, PolicyError
 
-__all__ = ["ALL_DAYS", "Allowed", "CallingWindow", "DialPolicy", "check", "mask"]
+__all__ = ["ALL_DAYS", "Allowed", "CallingWindow", "DialPolicy", "check", "mask", "next_allowed", "reachable"]
 
 ALL_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -48,6 +48,9 @@ _COSTLY = {
 }
 _NANP_CHARGED = re.compile(r"[2-9][0-9]{2}(?:976[0-9]{4}|5551212)")
 """North America: the pay-per-call exchange 976 and directory assistance; the plan calls both ordinary."""
+
+_DAYS_AHEAD = 9
+"""Today and the eight days after it: every day of the week, and one more for zones that are a day ahead."""
 
 _COUNTRY_CODES = frozenset(phonenumbers.COUNTRY_CODE_TO_REGION_CODE)
 
@@ -119,6 +122,29 @@ def check(number: str, policy: DialPolicy, now: datetime, zone: str | None = Non
     """
     if now.tzinfo is None:
         raise ValueError("now must be an aware datetime")
+    allowed = reachable(number, policy, zone)
+    _refuse_outside_window(allowed.zones, policy.window_of(allowed.region), policy.days, now)
+    return allowed
+
+
+def next_allowed(number: str, policy: DialPolicy, after: datetime, zone: str | None = None) -> datetime | None:
+    """Return the first instant from `after` on at which `check` says yes; None when there is none within eight days.
+
+    Raises `PolicyError` when the number may never be called.
+    """
+    allowed = reachable(number, policy, zone)
+    window = policy.window_of(allowed.region)
+    for instant in (after, *_openings(allowed.zones, window, after)):
+        try:
+            _refuse_outside_window(allowed.zones, window, policy.days, instant)
+        except PolicyError:
+            continue
+        return instant
+    return None
+
+
+def reachable(number: str, policy: DialPolicy, zone: str | None = None) -> Allowed:
+    """Return the number's facts if it may be called at some time of day; raises `PolicyError` as `check` does."""
     if len(number) > _NUMBER_CHARACTERS_MAX:
         raise PolicyError("the number is not E.164: too long", rule="format")
     _refuse_service_numbers(number)
@@ -126,9 +152,7 @@ def check(number: str, policy: DialPolicy, now: datetime, zone: str | None = Non
     region = _refuse_costly(parsed)
     if region not in policy.countries:
         raise PolicyError(f"{mask(number)}: calls to {region} are not on the list of allowed countries", rule="country")
-    zones = _zones(parsed, region, zone)
-    _refuse_outside_window(zones, policy.window_of(region), policy.days, now)
-    return Allowed(number, region, zones)
+    return Allowed(number, region, _zones(parsed, region, zone))
 
 
 def _refuse_service_numbers(number: str) -> None:
@@ -213,6 +237,19 @@ def _place(zone: str) -> ZoneInfo:
         except (ZoneInfoNotFoundError, ValueError, OSError):  # ValueError: a path; OSError: a directory
             pass
     raise PolicyError("the given time zone is not a place's IANA name such as America/New_York", rule="unknown_zone")
+
+
+def _openings(zones: tuple[str, ...], window: CallingWindow, after: datetime) -> list[datetime]:
+    """Return when the window opens in any of the zones in the eight days to come, in order.
+
+    What is allowed in all of them begins where it opens in one.
+    """
+    hour, minute = (int(part) for part in window.start.split(":"))
+    instants = []
+    for zone in (_place(name) for name in zones):
+        first = after.astimezone(zone).replace(hour=hour, minute=minute, second=0, microsecond=0)
+        instants += [(first + timedelta(days=days)).astimezone(UTC) for days in range(_DAYS_AHEAD)]
+    return sorted(instant for instant in instants if instant > after)
 
 
 def _refuse_outside_window(zones: tuple[str, ...], window: CallingWindow, days: frozenset[str], now: datetime) -> None:

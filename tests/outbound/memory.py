@@ -11,6 +11,7 @@ class MemoryAttempts:
     def __init__(self) -> None:
         self.rows: dict[str, Attempt] = {}
         self.written: list[AttemptState] = []
+        self.opt_outs: set[str] = set()
 
     async def create_attempt(self, attempt: Attempt) -> bool:
         if attempt.attempt_id in self.rows:
@@ -37,3 +38,6 @@ class MemoryAttempts:
 
     async def get_attempt(self, attempt_id: str) -> Attempt | None:
         return self.rows.get(attempt_id)
+
+    async def opted_out(self, number: str) -> bool:
+        return number in self.opt_outs
