@@ -104,12 +104,14 @@ async def carry_out(
     request: ToolRequest,
     draft: Callable[[int, float], Draft],
     read: Callable[[Answer], ToolOutcome],
+    explain: Callable[[Answer], str] | None = None,
 ) -> ToolOutcome:
     """Send until there is an outcome. Takes at most the tool's `timeout_s`; raises nothing but cancellation.
 
     `draft` makes the request for a try (from 1) and the seconds that are left; it may raise `ConfigError` or
     `ValueError` with the reason why there can be none. `read` takes an answer of 2xx; it raises `ValueError` with a
-    short reason, no content, for one that is no use.
+    short reason, no content, for one that is no use. `explain` returns the words of a refusal (4xx) for the model, or
+    ""; left out, those of our own form.
     """
     loop = asyncio.get_running_loop()
     begun = loop.time()
@@ -117,7 +119,7 @@ async def carry_out(
     deadline = begun + policy.timeout_s
     number, maybe = 1, False
     while True:
-        tried = await _once(outgoing, draft, read, number, deadline)
+        tried = await _once(outgoing, draft, read, explain or _explain, number, deadline)
         pause_s = _pause_s(policy, tried, number, request.key, deadline - loop.time())
         if pause_s is None:
             break
@@ -133,6 +135,7 @@ async def _once(
     outgoing: Outgoing,
     draft: Callable[[int, float], Draft],
     read: Callable[[Answer], ToolOutcome],
+    explain: Callable[[Answer], str],
     number: int,
     deadline: float,
 ) -> _Try:
@@ -146,12 +149,12 @@ async def _once(
         return _unsent(error)
     except (Lost, TooLong) as error:
         if error.status >= 400:  # the status says enough
-            return _refused(error.status, httpx2.Headers(), None)
+            return _refused(Answer(error.status, httpx2.Headers(), b""), explain)
         if isinstance(error, TooLong):
             return _Try(TOO_LONG, str(error), _Done.MAYBE)
         return _Try(NOT_IN_TIME if error.timed_out else BROKE_OFF, str(error), _Done.MAYBE, _Again.SAFE)
     if answer.status >= 400:
-        return _refused(answer.status, answer.headers, _document(answer))
+        return _refused(answer, explain)
     if not 200 <= answer.status < 300:
         done = _Done.NO if answer.status in METHOD_KEPT else _Done.MAYBE
         return _Try(NOT_SET_UP, f"HTTP {answer.status}: redirect refused", done)
@@ -176,22 +179,23 @@ def _unsent(error: NotSent) -> _Try:
             assert_never(error.why)
 
 
-def _refused(status: int, headers: httpx2.Headers, document: object) -> _Try:
+def _refused(answer: Answer, explain: Callable[[Answer], str]) -> _Try:
+    status, headers = answer.status, answer.headers
     detail = f"HTTP {status}"
     if status == 429:
         return _Try(BUSY, detail, _Done.NO, _Again.SAFE, _retry_after_s(headers))
     if status >= 500:
         again = _Again.SAFE if status in PASSING else _Again.NONE
         return _Try(FAILED, detail, _Done.MAYBE, again, _retry_after_s(headers))
-    message = business_error(document) or f"the system refused the request (HTTP {status})"
+    message = explain(answer) or f"the system refused the request (HTTP {status})"
     return _Try("", detail, _Done.ANSWERED, outcome=ToolOutcome(False, error_text(message), detail))
 
 
-def _document(answer: Answer) -> object:
+def _explain(answer: Answer) -> str:
     try:
-        return json_body(answer)
+        return business_error(json_body(answer))
     except ValueError:
-        return None
+        return ""
 
 
 def _retry_after_s(headers: httpx2.Headers) -> float | None:

@@ -21,7 +21,16 @@ from pydantic import SecretStr
 
 from gateway.agents import Tool
 from gateway.tools.catalogue import parse_json
-from gateway.tools.replies import Reply, business_error, error_text, json_body, json_text, read_promise, read_reply
+from gateway.tools.replies import (
+    Reply,
+    business_error,
+    error_text,
+    json_body,
+    json_text,
+    plain_reply,
+    read_promise,
+    read_reply,
+)
 from gateway.tools.request import ToolRequest, message_id
 from gateway.tools.sender import Answer
 from gateway.tools.signing import retell_signature
@@ -133,7 +142,7 @@ def _vapi_entry(entry: Mapping[str, object]) -> Reply:
         return Reply(False, error_text(business_error(entry) or "the system could not do it"))
     if "result" not in entry:
         raise ValueError("the entry of results has neither result nor error")
-    return Reply(True, json_text(entry["result"]))
+    return plain_reply(entry["result"])
 
 
 def _retell(request: ToolRequest, attempt: int, left_s: float) -> object:
@@ -172,7 +181,7 @@ def _raw(request: ToolRequest, attempt: int, left_s: float) -> object:
 
 
 def _read_raw(request: ToolRequest, answer: Answer) -> Reply:
-    return Reply(True, json_text(json_body(answer)))
+    return plain_reply(json_body(answer))
 
 
 def _ends(request: ToolRequest) -> tuple[str, str]:

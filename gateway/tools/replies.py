@@ -26,6 +26,7 @@ __all__ = [
     "error_text",
     "json_body",
     "json_text",
+    "plain_reply",
     "read_late",
     "read_promise",
     "read_reply",
@@ -33,6 +34,9 @@ __all__ = [
 
 MAX_ERROR_CHARS = 1000
 """Longest error text of a business that is passed on to the model."""
+MAX_RESULT_CHARS = 24_000
+"""Longest result that a model is given whole: some 6,000 tokens, which every turn that follows is billed for."""
+CUT = "The answer is too long for a telephone call; this is its beginning."
 MAX_SAY_CHARS = 1000
 MAX_VARIABLES = 32
 MAX_VARIABLES_BYTES = 4096
@@ -83,13 +87,25 @@ class Reply:
 def read_reply(document: object) -> Reply:
     """Read the JSON of a success. Raises `ValueError` for a result that cannot be written down again."""
     if not isinstance(document, dict):
-        return Reply(True, json_text(document))
+        return plain_reply(document)
     parts = _Parts.read(document)
     if "result" in document:
-        return parts.reply(json_text(document["result"]))
+        return parts.beside(plain_reply(document["result"]))
     if document.keys() <= PARTS and (parts.say or parts.variables or parts.action):
-        return parts.reply("null")
-    return Reply(True, json_text(document))
+        return parts.beside(plain_reply(None))
+    return plain_reply(document)
+
+
+def plain_reply(result: object) -> Reply:
+    """Return a success with this result and nothing beside it; of a long one, its beginning.
+
+    Raises `ValueError` for one that cannot be written down again.
+    """
+    text = json_text(result)
+    if len(text) <= MAX_RESULT_CHARS:
+        return Reply(True, text)
+    beginning = {"note": CUT, "beginning": text[:MAX_RESULT_CHARS]}
+    return Reply(True, json_text(beginning), notes=(f"result (all after {MAX_RESULT_CHARS} characters)",))
 
 
 def read_promise(answer: Answer) -> Reply:
@@ -178,8 +194,17 @@ class _Parts:
                 parts.notes.append(f"{name} ({wrong})")
         return parts
 
-    def reply(self, output: str) -> Reply:
-        return Reply(True, output, self.say, self.variables, self.action, self.target, tuple(self.notes))
+    def beside(self, reply: Reply) -> Reply:
+        """Return the reply with these parts beside its result."""
+        return Reply(
+            reply.ok,
+            reply.output,
+            self.say,
+            self.variables,
+            self.action,
+            self.target,
+            (*reply.notes, *self.notes),
+        )
 
     def _say(self, value: object) -> None:
         if not isinstance(value, str):

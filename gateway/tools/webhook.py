@@ -76,7 +76,7 @@ class WebhookInvoker:
                 "content-type": "application/json",
                 "accept": "application/json",
                 "idempotency-key": request.key,
-                "traceparent": traceparent(request.call.call_id, request.key),
+                "traceparent": traceparent(request.call.phone_call, request.key),
             }
             return Draft("POST", tool.url, headers, body.encode())
 

@@ -100,6 +100,15 @@ def test_the_bounds_themselves_are_allowed() -> None:
     assert len(reply.say) == 1000 and reply.variables == variables and not reply.notes
 
 
+def test_of_a_long_result_the_model_gets_the_beginning_and_is_told_so() -> None:
+    reply = read_reply({"result": ["x" * 30_000], "say": "Done."})
+    told = json.loads(reply.output)
+    assert told["note"] == "The answer is too long for a telephone call; this is its beginning."
+    assert told["beginning"] == '["' + "x" * 23_998
+    assert (reply.ok, reply.say, reply.notes) == (True, "Done.", ("result (all after 24000 characters)",))
+    assert read_reply({"result": "x" * 23_998}).notes == ()
+
+
 @given(JSON)
 def test_any_json_is_read_and_can_be_sent(document: object) -> None:
     reply = read_reply(document)
