@@ -25,8 +25,10 @@ from gateway.carriers.twilio.routes import TwilioDoor
 from gateway.carriers.twilio.routes import router as twilio_router
 from gateway.carriers.twilio.signature import SignatureCheck
 from gateway.config import Settings, is_loopback
+from gateway.deliveries import deliveries_router
 from gateway.log import mask_number
 from gateway.metrics import Metrics
+from gateway.office import Office
 from gateway.operator.desk import CommandDesk
 from gateway.operator.door import Door
 from gateway.operator.routes import CallView, operator_router, vault_router
@@ -39,10 +41,7 @@ from gateway.realtime.connection import Dial, dial
 from gateway.registry import Live, Registry, new_call_id
 from gateway.store import CallEnd, CallRow
 from gateway.store.ports import CallStore
-from gateway.tools.catalogue import ToolKind
-from gateway.tools.desk import ToolDesk
 from gateway.tools.netguard import NetGuard
-from gateway.tools.recovery import recover
 from gateway.tools.results import LateResults, results_router
 from gateway.tools.webhook import WebhookInvoker
 from gateway.vault import Vault
@@ -62,6 +61,7 @@ class Gateway:
     registry: Registry
     metrics: Metrics
     invoker: WebhookInvoker
+    office: Office
     maker: CallMaker
     dialler: Dialler | None
     carrier: TwilioRest | None
@@ -117,13 +117,13 @@ def create_app(
     """Return the application. What reaches outside (store, webhooks, model, carrier) may be given, to join simulated
     ends."""
     store = store or _store(settings.database_url)
-    if invoker is None:
-        guard = NetGuard(settings.webhook_allow_cidrs, allow_loopback=settings.development)
-        invoker = WebhookInvoker(guard, default_secret=settings.webhook_secret)
+    guard = NetGuard(settings.webhook_allow_cidrs, allow_loopback=settings.development)
+    invoker = invoker or WebhookInvoker(guard, default_secret=settings.webhook_secret)
     registry = Registry(settings.max_calls)
     metrics = Metrics(lambda: registry.live)
-    desk = ToolDesk(store, {ToolKind.WEBHOOK: invoker}, metrics)
-    maker = CallMaker(settings, agents, store, desk, metrics, open_socket)
+    office = Office.build(settings, agents, store, metrics, invoker, guard)
+    maker = CallMaker(settings, agents, office.reporter, office.desk, metrics, open_socket)
+    maker.take_tools(office.operations)
     registry.make_session = maker.make
     carrier = carrier or _carrier(settings)
     maker.control = control = TwilioControl(carrier, registry, settings.public_url, settings.twilio_from_number)
@@ -131,12 +131,14 @@ def create_app(
     dialler = _dialler(settings, store, carrier) if carrier is not None else None
     vault = Vault(ttl_s=settings.vault_ttl_s, limit=settings.vault_max)
     maker.keep_secret = vault.keep
-    gateway = Gateway(settings, agents, store, registry, metrics, invoker, maker, dialler, carrier, control, vault)
+    gateway = Gateway(
+        settings, agents, store, registry, metrics, invoker, office, maker, dialler, carrier, control, vault
+    )
     # No pages about itself, and no redirect for a trailing slash: it would lose the POST that Twilio signed.
     app = FastAPI(lifespan=_lifespan, redirect_slashes=False, openapi_url=None)
     app.state.gateway = gateway
     app.include_router(twilio_router(_door(settings, gateway, maker)))
-    app.include_router(results_router(LateResults(store, desk, agents, settings.webhook_secret, metrics)))
+    app.include_router(results_router(LateResults(store, office.desk, agents, settings.webhook_secret, metrics)))
     _operator_routes(app, gateway, maker)
     if dialler is not None:
         keys = [key.digest for key in settings.key_ring().keys]
@@ -187,6 +189,7 @@ def _operator_routes(app: FastAPI, gateway: Gateway, maker: CallMaker) -> None:
     desk = CommandDesk(registry, settings.node_name)
     app.include_router(operator_router(door, desk, lambda: [view(live) for live in registry.calls()]))
     app.include_router(vault_router(door, gateway.vault))
+    app.include_router(deliveries_router(door, gateway.store, gateway.office.courier.wake))
 
 
 def _carrier(settings: Settings) -> TwilioRest | None:
@@ -222,25 +225,15 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         if orphans:
             logger.warning("%s calls of an earlier process had no end; they have one now", orphans)
         try:
-            async with gateway.maker.desk as desk:
+            async with gateway.office.open(gateway.maker):
                 async with gateway.control.running(), asyncio.TaskGroup() as group:
                     group.create_task(gateway.registry.run(), name="calls")
-                    behind = group.create_task(_settle_the_past(gateway), name="recovery")
                     yield
-                    behind.cancel()
                     gateway.registry.stop()
-                await desk.stop()  # no call lives: what they have begun to write ends before the store closes
         finally:
             gateway.vault.clear()
             if gateway.carrier is not None:
                 await gateway.carrier.close()
-
-
-async def _settle_the_past(gateway: Gateway) -> None:
-    maker = gateway.maker
-    settled = await recover(gateway.store, maker.desk, maker.catalogues, gateway.metrics)
-    if settled:
-        logger.warning("%s function calls of an earlier process were left open; they are settled now", settled)
 
 
 def _health_routes(app: FastAPI, gateway: Gateway) -> None:

@@ -66,6 +66,12 @@ class Metrics:
             ["answer"],
             registry=self._registry,
         )
+        self._deliveries = Counter(
+            "gateway_deliveries",
+            "Attempts to deliver events: delivered, failed, dead.",
+            ["outcome"],
+            registry=self._registry,
+        )
         self._breaker = Counter("gateway_breaker_opens", "Hosts given up for a while.", registry=self._registry)
         self._cost = Counter("gateway_cost_usd", "What priced calls cost.", registry=self._registry)
 
@@ -95,6 +101,9 @@ class Metrics:
 
     def late_result(self, answer: str) -> None:
         self._late.labels(answer).inc()
+
+    def delivery(self, outcome: str) -> None:
+        self._deliveries.labels(outcome).inc()
 
     def breaker_opened(self) -> None:
         self._breaker.inc()
