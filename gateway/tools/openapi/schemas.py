@@ -27,6 +27,7 @@ AS_IT_IS = frozenset(
     "pattern maxItems minItems uniqueItems maxContains minContains maxProperties minProperties dependentRequired "
     "contentEncoding contentMediaType".split()
 )
+ANNOTATIONS = frozenset(("title", "description", "default"))
 INSIDE = frozenset("items additionalProperties contains propertyNames unevaluatedItems unevaluatedProperties".split())
 """Keywords with a schema for what is inside the value."""
 IN_PLACE = frozenset("not if then else".split())
@@ -81,7 +82,9 @@ class SchemaWriter:
         beside = self._written(siblings, place, hidden) if siblings else {}
         if isinstance(target, bool) or not beside:
             return target
-        if set(beside) <= {"description", "title", "default"}:
+        if beside.keys() <= ANNOTATIONS or (
+            beside.keys() <= AS_IT_IS | ANNOTATIONS and not beside.keys() & target.keys()
+        ):
             return {**target, **beside}
         return _together([target, beside], {})
 
@@ -219,7 +222,7 @@ class SchemaWriter:
 
 def shorten(text: str, limit: int) -> str:
     """Return the text without line breaks in paragraphs and at most so long, cut at a word."""
-    text = re.sub(r"[ \t]*\n[ \t]*(?=\S)", " ", text.strip())
+    text = re.sub(r"(?<=\S)[ \t]*\n[ \t]*(?=\S)", " ", text.strip())
     if len(text) <= limit:
         return text
     return text[: limit - 1].rsplit(" ", 1)[0].rstrip() + "…"
@@ -247,7 +250,7 @@ def _nullable(schema: Schema) -> Schema:
     if not {"properties", "oneOf", "anyOf", "allOf", "$ref"} & schema.keys():
         return schema
     # Strictly OpenAPI 3.0.3 gives `nullable` no meaning without `type`; those who write it so mean it.
-    about: Schema = {key: schema[key] for key in ("title", "description", "default") if key in schema}
+    about: Schema = {key: schema[key] for key in sorted(ANNOTATIONS) if key in schema}
     return {"anyOf": [{key: value for key, value in schema.items() if key not in about}, {"type": "null"}], **about}
 
 
@@ -261,7 +264,7 @@ def _together(members: list[object], beside: Schema) -> Schema:
     parts = [*members, beside] if beside else list(members)
     if len(parts) == 1 and isinstance(parts[0], dict):
         return parts[0]
-    about: Schema = {key: value for key, value in beside.items() if key in ("title", "description", "default")}
+    about: Schema = {key: value for key, value in beside.items() if key in ANNOTATIONS}
     if len(members) == 1 and isinstance(members[0], dict) and beside.keys() == about.keys():
         return members[0] | about
     plain = [part for part in parts if isinstance(part, dict) and _mergeable(part)]
