@@ -9,7 +9,7 @@ from gateway.agents.references import Reference, references
 from gateway.errors import ConfigError
 from gateway.tools.signing import signing_keys
 
-__all__ = ["missing_secrets", "secret_found"]
+__all__ = ["missing_secrets", "secret_found", "secret_texts"]
 
 
 def missing_secrets(agents: AgentsFile, default: SecretStr | None) -> Iterator[str]:
@@ -35,3 +35,21 @@ def secret_found(reference: Reference, default: SecretStr | None) -> int:
     if reference.is_login and ":" not in secret.get_secret_value():
         raise ConfigError("is for kind: basic, and should hold user:password")
     return 1
+
+
+def secret_texts(agents: AgentsFile) -> Iterator[str]:
+    """Yield the secrets that the file names and each part of them, in clear, so that the log can remove them.
+
+    As they are now: one that is rotated later is known by its shape only.
+    """
+    for agent in agents.agents.values():
+        for reference in references(agent):
+            if reference.ref is None:
+                continue
+            try:
+                text = resolve_secret(reference.ref).get_secret_value()
+            except ConfigError:
+                continue  # said by `missing_secrets`
+            yield from {text, *text.split()}
+            if reference.is_login:
+                yield text.partition(":")[2]

@@ -15,7 +15,7 @@ from gateway.app import create_app
 from gateway.config import Settings, database_sentence, is_loopback, load_settings
 from gateway.errors import ConfigError
 from gateway.log import configure
-from gateway.preflight import missing_secrets
+from gateway.preflight import missing_secrets, secret_texts
 from gateway.records.recording import unwritable
 from gateway.server import server
 from gateway.tools.netguard import NetGuard
@@ -45,7 +45,7 @@ def serve(host: str | None, port: int | None) -> None:
     # First of all: a second gateway started by mistake must not touch the calls that the first one has in the store.
     listener = _listen(host, port)
     migrate()
-    configure(settings.log_level, secrets=settings.secret_values())
+    configure(settings.log_level, secrets=[*settings.secret_values(), *secret_texts(agents)])
     app = create_app(settings, agents)
     gateway = app.state.gateway
     listening = server(app, gateway, host=host, port=port)

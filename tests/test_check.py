@@ -16,7 +16,7 @@ from gateway.agents import load_agents
 from gateway.check import CheckResult, run_checks
 from gateway.config import Settings
 from gateway.errors import ConfigError
-from gateway.preflight import missing_secrets
+from gateway.preflight import missing_secrets, secret_texts
 from tests.tools.server import Business, answer, business
 
 KEY = "sk-test-0123456789abcdef"
@@ -172,7 +172,10 @@ def test_every_secret_that_is_named_is_looked_for(folder: Path, monkeypatch: pyt
     ]
     monkeypatch.setenv("CHECK_TEST_LOGIN", "user:hunter2")
     monkeypatch.setenv("CHECK_TEST_KEY", "hunter2")
-    assert not list(missing_secrets(load_agents(Path("agents.yaml")), SecretStr("raw")))
+    agents = load_agents(Path("agents.yaml"))
+    assert not list(missing_secrets(agents, SecretStr("raw")))
+    whole = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    assert set(secret_texts(agents)) == {whole, "user:hunter2", "hunter2"}
 
 
 def test_an_unusable_recordings_folder_is_a_failure(folder: Path) -> None:
