@@ -159,7 +159,7 @@ def book_appointment(request: Request, today: Date) -> Answer:
         raise Refused(409, "There is an appointment under this number already; it can be moved")
     _must_be_free(request.db, slot, today)
     request.db.execute("INSERT INTO appointments VALUES (?, ?, ?)", (slot.date.isoformat(), slot.time, request.number))
-    return _booked(slot, "I have booked")
+    return _booked(slot, "I have booked your appointment on")
 
 
 def move_appointment(request: Request, today: Date) -> Answer:

@@ -71,7 +71,7 @@ def create_shop(shop: Shop) -> FastAPI:
     @app.post("/lookup")
     async def lookup(request: Request) -> Response:
         asked = Incoming.model_validate_json(await _believed(shop, request))
-        known = await asyncio.to_thread(_about, shop.database, asked.data.call.from_number)
+        known = await asyncio.to_thread(_about, shop.database, asked.data.call.from_number, shop.today())
         return await _noted(shop, "call.incoming", asked.id, JSONResponse(known))
 
     @app.post("/events")
@@ -117,17 +117,18 @@ async def _noted(shop: Shop, what: str, key: str, answer: Response, *, signed: b
     return answer
 
 
-def _about(database: Database, number: str) -> dict[str, object]:
-    """Return what the agent shall know before it says the first word; nothing of a stranger."""
+def _about(database: Database, number: str, today: Date) -> dict[str, object]:
+    """Return what the agent shall know before it says the first word: of a stranger nothing but the day."""
     with database.transaction() as db:
         name = customer_of(db, number)
         open_orders = (
             "SELECT order_id, status FROM orders WHERE number = ? AND status IN ('on the way', 'being packed')"
         )
         orders = [f"order {row['order_id']} is {row['status']}" for row in db.execute(open_orders, (number,))]
+    context = f"Today is {today:%A, %B} {today.day}, {today.year}."  # a model has no calendar
     if name is None:
-        return {}
-    context = f"The number belongs to a customer, {name}. {'; '.join(orders) or 'no open orders'}."
+        return {"context": context}
+    context = f"{context} The number belongs to a customer, {name}: {', '.join(orders) or 'no open orders'}."
     return {"context": context, "variables": {"name": name}}
 
 

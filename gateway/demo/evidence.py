@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.demo.business import WebhookCall
 from gateway.demo.stage import Stage
 from gateway.records.latency import CallLatency
 from gateway.records.picture import draw
@@ -18,13 +17,14 @@ from gateway.simulator.carrier import CallReport
 from gateway.simulator.local import LocalEngine
 from gateway.simulator.local.wer import word_errors
 from gateway.simulator.model import SessionRecord
-from gateway.store.rows import JournalEntry, StoredCall
+from gateway.store.rows import JournalEntry, StoredCall, StoredInvocation
 
 __all__ = ["Evidence", "Utterance", "gather"]
 
 MARGIN_S = 0.1
 """Silence kept around an item that is heard again."""
 NEWEST = 20
+TABLES = ("log", "answers", "appointments", "events")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,10 @@ class Evidence:
     report: CallReport
     call: StoredCall | None
     journal: Sequence[JournalEntry]
-    webhook_calls: Sequence[WebhookCall]
+    business: Mapping[str, Sequence[Mapping[str, object]]]
+    """The rows of the business's tables `log`, `answers`, `appointments` and `events`."""
+    ledger: Sequence[StoredInvocation]
+    """What the gateway had put on record before it asked the business to change something."""
     sessions: Sequence[SessionRecord] | None
     utterances: Sequence[Utterance] | None
     latency: CallLatency | None
@@ -72,7 +75,9 @@ async def gather(stage: Stage, report: CallReport) -> Evidence:
         except (RecordingError, OSError):
             latency = None
     sessions = list(stage.model.sessions) if stage.model is not None else None
-    return Evidence(report, call, journal, list(stage.business.log), sessions, utterances, latency)
+    business = {table: stage.business.database.rows(table) for table in TABLES}
+    ledger = await stage.store.invocations_of(report.call_sid)
+    return Evidence(report, call, journal, business, ledger, sessions, utterances, latency)
 
 
 async def _hear_again(engine: LocalEngine, recording: Path, journal: Sequence[JournalEntry]) -> list[Utterance]:

@@ -3,11 +3,15 @@
 A check that cannot be made (the real model shows nobody what it received) is skipped and says so; it never passes.
 """
 
+import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from gateway.business.functions import FUNCTIONS
+from gateway.core.claims import ClaimRules
 from gateway.demo.evidence import Evidence
-from gateway.demo.story import ORDER, STATUS
+from gateway.demo.story import BOOK, CALLER, LOOK_UP, NAME, ORDER, STATUS, TIME
 from gateway.simulator.carrier import heard_prefix_ms
 from gateway.simulator.local.wer import normal_words
 from gateway.simulator.model import SessionRecord
@@ -22,6 +26,7 @@ BYTES_PER_MS = 8
 CUT_BYTES = 2 * BYTES_PER_MS
 """Where an item was cut is known to the millisecond only."""
 ENDS = ("agent_hangup", "caller_hangup")
+OK = 200
 UNSEEN = "skipped: only the local model shows what it received"
 
 
@@ -63,11 +68,51 @@ def _status_heard(evidence: Evidence) -> Check:
 
 
 def _webhook(evidence: Evidence) -> Check:
-    calls = evidence.webhook_calls
-    valid = sum(call.valid for call in calls)
-    ok = len(calls) == 1 and calls[0].valid and calls[0].order_id == ORDER and calls[0].status == STATUS
-    figure = f"{len(calls)} in the business's log, {valid} rightly signed"
-    return Check("webhook_once", f"one signed webhook call, for order {ORDER}", ok, figure)
+    """Whether the business was asked for each function once, rightly signed, and for the order that was said."""
+    log, answers = evidence.business["log"], evidence.business["answers"]
+    called = [str(row["what"]) for row in log if row["what"] in FUNCTIONS]
+    unsigned = sum(not row["signed"] for row in log)
+    asked = json.dumps([LOOK_UP, {"order_id": ORDER}])
+    told = [row for row in answers if row["asked"] == asked and row["status"] == OK and STATUS in str(row["body"])]
+    ok = sorted(called) == sorted((LOOK_UP, BOOK)) and not unsigned and len(told) == 1
+    figure = f"{len(called)} in the business's log, {unsigned} wrongly signed"
+    return Check("webhook_once", f"each function called once and signed, for order {ORDER}", ok, figure)
+
+
+def _written(evidence: Evidence) -> Check:
+    rows = [row for row in evidence.ledger if row.tool == BOOK]
+    keys = [row["key"] for row in evidence.business["answers"] if json.loads(str(row["asked"]))[0] == BOOK]
+    booked = [(row["time"], row["number"]) for row in evidence.business["appointments"]]
+    same = [row.key for row in rows] == keys
+    ok = [row.state for row in rows] == ["done"] and same and booked == [(TIME, CALLER)]
+    states = ", ".join(row.state for row in rows) or "no row"
+    figure = f"ledger: {states}; {len(booked)} in the business's table; {'the same key' if same else 'other keys'}"
+    return Check("write_once", "the appointment is on record once, on both sides", ok, figure)
+
+
+def _known(evidence: Evidence) -> Check:
+    asked = [row["status"] for row in evidence.business["log"] if row["what"] == "call.incoming"]
+    said = [str(data.get("text")) for data in evidence.notes("AgentSaid")]
+    first = said[0] if said else ""
+    ok = asked == [OK] and NAME.lower() in normal_words(first)
+    return Check("known_caller", "the caller is known before the first word", ok, f"“{first[:60]}”")
+
+
+def _events(evidence: Evidence) -> Check:
+    kinds = Counter(str(row["type"]) for row in evidence.business["events"])
+    ended = [json.loads(str(row["body"])) for row in evidence.business["events"] if row["type"] == "call.ended"]
+    reason = evidence.call.end_reason if evidence.call is not None else None
+    ok = kinds["call.started"] == 1 and [one["data"].get("reason") for one in ended] == [reason]
+    figure = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "none came"
+    return Check("events", "the business was told of the call", ok and kinds["transcript.turn"] > 0, figure)
+
+
+def _claims(evidence: Evidence) -> Check:
+    rules = ClaimRules({BOOK: ("I have booked", "your appointment is booked", "you are booked")})
+    claims = sum(len(rules.find(str(data.get("text")))) for data in evidence.notes("AgentSaid"))
+    unbacked = len(evidence.notes("claim_unbacked"))
+    figure = f"{claims} said, {unbacked} without its function"
+    return Check("claims", "the agent claims only what was done", not unbacked, figure)
 
 
 def _barge_in(evidence: Evidence) -> Check:
@@ -158,6 +203,10 @@ def _recorded(evidence: Evidence) -> Check:
 CHECKS: tuple[Callable[[Evidence], Check], ...] = (
     _status_heard,
     _webhook,
+    _written,
+    _known,
+    _events,
+    _claims,
     _barge_in,
     _end,
     _untouched,

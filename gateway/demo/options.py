@@ -43,6 +43,11 @@ class Folder:
         return self.path / "gateway.db"
 
     @property
+    def shop(self) -> Path:
+        """The database of the sample business; each run begins with a new one."""
+        return self.path / "shop.db"
+
+    @property
     def recordings(self) -> Path:
         return self.path / "recordings"
 

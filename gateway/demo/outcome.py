@@ -62,7 +62,13 @@ def outcome(evidence: Evidence, checks: Sequence[Check], folder: Folder, setup_m
         "measurement_is_reliable": evidence.report.measurement_is_reliable,
         "worst_lateness_ms": round(1000 * evidence.report.clock.worst_s, 1),
     }
-    files = {"recording": folder.recording, "picture": folder.picture, "database": folder.database, "log": folder.log}
+    files = {
+        "recording": folder.recording,
+        "picture": folder.picture,
+        "database": folder.database,
+        "business": folder.shop,
+        "log": folder.log,
+    }
     known = {name: path for name, path in files.items() if path.exists()}
     return Outcome(call.call_id if call is not None else "", checks, figures, known)
 

@@ -46,7 +46,7 @@ async def serve_gateway(app: FastAPI) -> AsyncIterator[str]:
 @asynccontextmanager
 async def serve_business(app: FastAPI) -> AsyncIterator[str]:
     """Serve the sample business; yield its origin."""
-    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=2)
+    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=2)
     async with _serving(_PlainServer(config)) as origin:
         yield origin
 

@@ -16,8 +16,9 @@ from pydantic import SecretStr
 
 from gateway.agents import load_agents
 from gateway.app import Gateway, create_app
+from gateway.business import Database, Shop, create_shop
+from gateway.business.signature import Keys
 from gateway.config import Settings, load_settings
-from gateway.demo.business import Business
 from gateway.demo.options import DemoOptions, Folder
 from gateway.demo.serving import serve_business, serve_gateway
 from gateway.demo.story import CALLER, NUMBER, agents_yaml, caller_script
@@ -37,6 +38,10 @@ __all__ = ["Stage", "stage"]
 
 PUBLIC_URL = "https://gateway.example"
 """What the network calls and signs; it is routed to the gateway's loopback port."""
+LOOK_UP_S = 0.35
+"""What a function of the business takes: long enough to be seen in the picture of the call."""
+EVENTS_S = 10.0
+"""Within this after its call's end the business must know of it."""
 CLOSE_S = 3.0
 """Within this after its call's end every model session must be closed."""
 POLL_S = 0.02
@@ -51,7 +56,7 @@ class Stage:
     gateway: Gateway
     store: WatchedStore
     network: TwilioNetwork
-    business: Business
+    business: Shop
     model: ModelServer | None
     engine: LocalEngine | None
     setup_ms: dict[str, int]
@@ -79,6 +84,7 @@ class Stage:
         await self.gateway.registry.empty()
         await self._sessions_closed()
         await self.store.flush()
+        await self._events_told()
         return report
 
     async def _sessions_closed(self) -> None:
@@ -86,6 +92,16 @@ class Stage:
         deadline = loop.time() + CLOSE_S
         # The server tells nobody when a session has ended.
         while self.model is not None and self.model.open_sessions and loop.time() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(POLL_S)
+
+    async def _events_told(self) -> None:
+        """Wait until the business knows of the call's end: events leave beside the call, and again if need be."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + EVENTS_S
+        while loop.time() < deadline:
+            events = await asyncio.to_thread(self.business.database.rows, "events")
+            if any(event["type"] == "call.ended" for event in events):
+                return
             await asyncio.sleep(POLL_S)
 
 
@@ -103,9 +119,9 @@ async def stage(options: DemoOptions, folder: Folder, watch: Watch) -> AsyncIter
             assert engine is not None
             model = await stack.enter_async_context(ModelServer(engine, on_event=_words_to(watch)))
         settings = _settings(options, folder, model)
-        business = Business(_text_of(settings.webhook_secret))
-        webhook = await stack.enter_async_context(serve_business(business.app()))
-        folder.agents.write_text(agents_yaml(f"{webhook}/orders"), encoding="utf-8")
+        folder.shop.unlink(missing_ok=True)
+        business = Shop(Database(folder.shop), Keys(_text_of(settings.webhook_secret)), pause_s=LOOK_UP_S)
+        folder.agents.write_text(agents_yaml(await stack.enter_async_context(serve_business(create_shop(business)))))
         await upgrade(settings.database_url)
         store = WatchedStore.open(settings.database_url)
         store.watch = watch

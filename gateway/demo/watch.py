@@ -102,6 +102,13 @@ class Watch:
                 self._tell(entry.at_s, "webhook", f"→ {text}")
             case "ToolResult":
                 self._tool_result(data)
+            case "Briefed" if _text(data, "context"):
+                self.talks["call.incoming"] = Talk(
+                    entry.at_s, "tool", f"call.incoming → {_text(data, 'context')}", True
+                )
+                self._tell(entry.at_s, "webhook", f"← {_text(data, 'context')}")
+            case "claim_unbacked":
+                self._tell(entry.at_s, "claim", f"not backed by {_text(data, 'tool')}: {_text(data, 'text')}")
             case "barge_in":
                 self._barge_in(data)
             case "turn_latency":

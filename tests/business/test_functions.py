@@ -16,7 +16,7 @@ async def test_an_appointment_is_booked_and_said(tmp_path: Path) -> None:
         assert answer.status_code == 200
         assert answer.json() == {
             "result": {"date": TUESDAY, "time": "10:30", "status": "booked"},
-            "say": "I have booked Tuesday, November 24 at 10:30 in the morning.",
+            "say": "I have booked your appointment on Tuesday, November 24 at 10:30 in the morning.",
         }
         assert talk.rows("appointments") == [{"date": TUESDAY, "time": "10:30", "number": SAM}]
 

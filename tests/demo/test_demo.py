@@ -42,10 +42,11 @@ def test_the_demo_works_and_proves_it(tmp_path: Path) -> None:
     assert demo.returncode == 0, demo.stdout + demo.stderr
     told = json.loads(demo.stdout)
     assert told["ok"]
-    assert {check["name"]: check["ok"] for check in told["checks"]} == dict.fromkeys(
-        "status_heard webhook_once barge_in end_record audio_untouched recording carrier model sessions_closed".split(),
-        True,
+    names = (
+        "status_heard webhook_once write_once known_caller events claims barge_in end_record audio_untouched "
+        "recording carrier model sessions_closed"
     )
+    assert {check["name"]: check["ok"] for check in told["checks"]} == dict.fromkeys(names.split(), True)
     assert told["figures"]["word_error_rate"] < 0.25
     assert len(told["figures"]["voice_to_voice_ms"]["by_gateway"]["turns"]) == 5
     assert float(told["figures"]["cost_usd"]) > 0

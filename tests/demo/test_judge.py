@@ -1,17 +1,16 @@
 """Every check of the demo can fail: each gets evidence that was doctored in one place."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
-from gateway.demo.business import WebhookCall
 from gateway.demo.evidence import Evidence, Utterance
 from gateway.demo.judge import TOLERANCE_MS, judge, passed, word_error_rate
-from gateway.demo.story import ORDER, STATUS
+from gateway.demo.story import BOOK, LOOK_UP, ORDER
 from gateway.simulator.carrier.report import Segment
 from gateway.simulator.model import SessionRecord, Truncation
-from tests.demo.evidence import CUT_MS, entry, good, with_journal
+from tests.demo.evidence import CUT_MS, Rows, entry, good, with_journal, with_rows
 
 Doctor = Callable[[Evidence], Evidence]
 
@@ -33,7 +32,7 @@ def test_a_good_call_passes_every_check() -> None:
 
 
 def test_one_failure_fails_the_whole() -> None:
-    assert not passed(judge(replace(good(), webhook_calls=[])))
+    assert not passed(judge(replace(good(), ledger=[])))
 
 
 def hears(*utterances: Utterance) -> Doctor:
@@ -49,19 +48,88 @@ def test_a_recording_without_the_status_fails(doctor: Doctor) -> None:
     assert failed(doctor(good())) == {"status_heard"}
 
 
+def request(what: str, *, signed: int = 1) -> dict[str, object]:
+    return {"what": what, "signed": signed, "status": 200}
+
+
 @pytest.mark.parametrize(
     "log",
     [
         [],
-        [WebhookCall(ORDER, False, STATUS)],
-        [WebhookCall("428", True, STATUS)],
-        [WebhookCall(ORDER, True, "")],
-        [WebhookCall(ORDER, True, STATUS)] * 2,
+        [request(LOOK_UP)],
+        [request(LOOK_UP), request(BOOK), request(BOOK)],
+        [request(LOOK_UP), request(BOOK), request("cancel_order")],
+        [request(LOOK_UP), request(BOOK), request("/tools", signed=0)],
     ],
-    ids=["none", "bad signature", "another order", "no answer", "twice"],
+    ids=["none", "one missing", "one twice", "another", "bad signature"],
 )
-def test_the_webhook_must_be_called_once_and_rightly(log: Sequence[WebhookCall]) -> None:
-    assert failed(replace(good(), webhook_calls=log)) == {"webhook_once"}
+def test_each_function_must_be_called_once_and_rightly(log: Rows) -> None:
+    evidence = good()
+    known = [row for row in evidence.business["log"] if row["what"] == "call.incoming"]
+    assert failed(with_rows(evidence, "log", [*known, *log])) == {"webhook_once"}
+
+
+@pytest.mark.parametrize(
+    "other", [{"status": 404}, {"body": "{}"}, {"asked": '["look_up_order", {"order_id": "428"}]'}]
+)
+def test_the_right_order_must_be_looked_up_and_found(other: dict[str, object]) -> None:
+    evidence = good()
+    assert ORDER != "428"
+    first, *rest = evidence.business["answers"]
+    assert failed(with_rows(evidence, "answers", [{**first, **other}, *rest])) == {"webhook_once"}
+
+
+@pytest.mark.parametrize("state", ["intended", "pending", "failed", "unknown"])
+def test_a_write_whose_outcome_is_not_on_record_fails(state: str) -> None:
+    evidence = good()
+    assert failed(replace(evidence, ledger=[replace(evidence.ledger[0], state=state)])) == {"write_once"}
+
+
+def test_a_write_that_is_on_record_twice_or_under_another_key_fails() -> None:
+    evidence = good()
+    row = evidence.ledger[0]
+    assert failed(replace(evidence, ledger=[row, replace(row, key="again")])) == {"write_once"}
+    assert failed(replace(evidence, ledger=[replace(row, key="other")])) == {"write_once"}
+
+
+@pytest.mark.parametrize(
+    "other", [{"time": "11:00"}, {"number": "+14155550123"}, None], ids=["another time", "another caller", "nothing"]
+)
+def test_an_appointment_that_the_business_does_not_have_so_fails(other: dict[str, object] | None) -> None:
+    evidence = good()
+    booked = evidence.business["appointments"][0]
+    rows = [] if other is None else [{**booked, **other}]
+    assert failed(with_rows(evidence, "appointments", rows)) == {"write_once"}
+
+
+def test_a_caller_who_is_greeted_as_a_stranger_fails() -> None:
+    evidence = good()
+    greeting = entry("AgentSaid", item_id="item_first", text="Hello, this is Acme.")
+    assert failed(replace(evidence, journal=[greeting, *evidence.journal])) == {"known_caller"}
+
+
+def test_a_name_that_nobody_looked_up_fails() -> None:
+    evidence = good()
+    log = [row for row in evidence.business["log"] if row["what"] != "call.incoming"]
+    assert failed(with_rows(evidence, "log", log)) == {"known_caller"}
+
+
+@pytest.mark.parametrize("missing", ["call.started", "transcript.turn", "call.ended"])
+def test_a_business_that_was_not_told_fails(missing: str) -> None:
+    evidence = good()
+    rows = [row for row in evidence.business["events"] if row["type"] != missing]
+    assert failed(with_rows(evidence, "events", rows)) == {"events"}
+
+
+def test_an_end_that_was_told_with_another_reason_fails() -> None:
+    evidence = good()
+    *rest, last = evidence.business["events"]
+    told = [*rest, {**last, "body": '{"data": {"reason": "model_lost"}}'}]
+    assert failed(with_rows(evidence, "events", told)) == {"events"}
+
+
+def test_a_claim_without_its_function_fails() -> None:
+    assert failed(with_journal(good(), entry("claim_unbacked", tool=BOOK))) == {"claims"}
 
 
 @pytest.mark.parametrize("off_ms", [-TOLERANCE_MS, TOLERANCE_MS])
@@ -93,11 +161,12 @@ def truncated(at_ms: int, *, accepted: bool = True) -> Evidence:
 def test_an_end_for_another_reason_fails() -> None:
     evidence = good()
     assert evidence.call is not None
-    assert failed(replace(evidence, call=replace(evidence.call, end_reason="model_lost"))) == {"end_record"}
+    lost = replace(evidence, call=replace(evidence.call, end_reason="model_lost"))
+    assert failed(lost) == {"end_record", "events"}
 
 
 def test_a_call_without_a_record_fails() -> None:
-    assert failed(replace(good(), call=None)) == {"end_record"}
+    assert failed(replace(good(), call=None)) == {"end_record", "events"}
 
 
 def test_a_second_end_record_fails() -> None:
@@ -174,7 +243,9 @@ def test_without_the_local_model_what_it_would_see_is_skipped_and_not_passed() -
 
 
 def test_without_the_local_model_a_missing_barge_in_still_fails() -> None:
-    assert failed(replace(good(), sessions=None, journal=[entry("end", reason="agent_hangup")])) == {"barge_in"}
+    evidence = good()
+    quiet = [one for one in evidence.journal if one.kind != "barge_in"]
+    assert failed(replace(evidence, sessions=None, journal=quiet)) == {"barge_in"}
 
 
 def test_audio_that_the_model_never_sent_fails() -> None:

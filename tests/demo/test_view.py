@@ -24,7 +24,7 @@ def told() -> Watch:
     watch.words("item_1", "this is Acme.")
     watch.entry(entry(1.0, "AgentSaid", item_id="item_1", text="Hello, this is Acme."))
     watch.entry(entry(2.0, "SpeechStarted", item_id="item_2"))
-    watch.entry(entry(4.0, "InvokeTool", tool_call_id="call_a", name="lookup_order", arguments='{"order_id":"427"}'))
+    watch.entry(entry(4.0, "InvokeTool", tool_call_id="call_a", name="look_up_order", arguments='{"order_id":"427"}'))
     watch.entry(entry(4.4, "ToolResult", tool_call_id="call_a", output='{"status":"on the way"}', ok=True))
     watch.entry(entry(4.5, "CallerSaid", item_id="item_2", text="Where is order 427?"))
     watch.entry(entry(4.6, "turn_latency", item_id="item_3", ms=830))
@@ -48,7 +48,7 @@ def drawn(watch: Watch, *, terminal: bool) -> str:
 
 def test_the_screen_shows_both_sides_the_webhook_the_barge_in_latency_and_cost() -> None:
     screen = drawn(told(), terminal=True)
-    for part in ("Hello, this is Acme.", "Where is order 427?", "lookup_order", "✂ 1000 ms", "830 ms", "$0.0123"):
+    for part in ("Hello, this is Acme.", "Where is order 427?", "look_up_order", "✂ 1000 ms", "830 ms", "$0.0123"):
         assert part in screen
     assert max(len(line) for line in screen.splitlines()) <= 100
 
@@ -68,11 +68,20 @@ def test_a_pipe_gets_one_plain_line_for_each_event() -> None:
     assert drawn(watch, terminal=False) == "   7.00 s  end      agent_hangup\n"
 
 
+def test_what_the_business_knows_of_the_caller_is_shown_before_the_first_word() -> None:
+    watch, told_at = Watch(), []
+    watch.tell = lambda at_s, who, what: told_at.append((at_s, who, what))
+    watch.entry(entry(0.2, "Briefed", context=""))
+    watch.entry(entry(0.3, "Briefed", context="The number belongs to Sam."))
+    assert told_at == [(0.3, "webhook", "← The number belongs to Sam.")]
+    assert "call.incoming → The number belongs" in drawn(watch, terminal=True)
+
+
 def test_lines_are_told_in_the_order_of_time() -> None:
     watch, told_at = Watch(), []
     watch.tell = lambda at_s, who, what: told_at.append((at_s, who))
     watch.entry(entry(2.0, "SpeechStarted", item_id="item_2"))
-    watch.entry(entry(4.0, "InvokeTool", tool_call_id="call_a", name="lookup_order", arguments="{}"))
+    watch.entry(entry(4.0, "InvokeTool", tool_call_id="call_a", name="look_up_order", arguments="{}"))
     watch.entry(entry(4.4, "ToolResult", tool_call_id="call_a", output="sent", ok=True))
     assert told_at == []
     watch.entry(entry(4.5, "CallerSaid", item_id="item_2", text="Where is order 427?"))
@@ -102,7 +111,10 @@ def test_what_is_said_cannot_steer_the_terminal() -> None:
     assert "[bold]red[/bold]" in drawn(watch, terminal=True)
 
 
-@pytest.mark.parametrize("kind", ["AgentSaid", "barge_in", "turn_latency", "Spent", "ToolResult", "end", "unheard_of"])
+@pytest.mark.parametrize(
+    "kind",
+    ["AgentSaid", "Briefed", "barge_in", "claim_unbacked", "turn_latency", "Spent", "ToolResult", "end", "unheard_of"],
+)
 def test_an_entry_without_its_fields_is_survived(kind: str) -> None:
     watch = Watch()
     watch.entry(entry(1.0, kind))
