@@ -319,7 +319,7 @@ def test_a_host_that_fails_all_the_time_is_not_asked_for_a_while() -> None:
 
 def test_arguments_that_cannot_be_written_are_not_sent() -> None:
     deep: dict[str, object] = {}
-    for _ in range(3000):
+    for _ in range(100_000):
         deep = {"a": deep}
 
     async def main() -> tuple[ToolOutcome, ToolOutcome, int]:
