@@ -1,6 +1,6 @@
 """The courier: takes what is due from the outbox and brings it to the businesses, until it is there or given up.
 
-A delivery is claimed for `LEASE_S` seconds, so that no two processes send it at once; one that died gives its claims
+A delivery is claimed for a minute, so that no two processes send it at once; one that died gives its claims
 back by that. It is sent at least once and, when an answer was lost or a process died, perhaps once more, under the same
 `webhook-id`. See `schedule.py` for the pauses and `lanes.py` for who goes first.
 """
@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from gateway.deliveries.lanes import Held, Lanes
-from gateway.deliveries.post import ATTEMPT_S, Outcome, Post, Verdict
+from gateway.deliveries.post import Outcome, Post, Verdict
 from gateway.deliveries.reporter import utc_now
 from gateway.deliveries.schedule import pause_s
 from gateway.store.rows import StoredDelivery, StoreError
@@ -24,12 +24,16 @@ __all__ = ["Courier", "DeliveryStore"]
 logger = logging.getLogger(__name__)
 
 LEASE_S = 60.0
+WAITED_MOST = 0.5
+"""The part of a lease after which no attempt begins: one takes `post.ATTEMPT_S`, and clocks differ."""
 CLAIM = 64
 HELD_MOST = 256
 POLL_S = 5.0
 """How often the outbox is looked into for what other processes left; own deliveries wake the courier."""
 AGAIN_S = 0.02
 """The same while there is more: a backlog must not take the loop from the calls."""
+FULL_S = 0.1
+"""The same while no more can be held."""
 RETRY_STORE_S = 5.0
 FINISH_S = 5.0
 """How long stopping waits for what is under way."""
@@ -64,6 +68,7 @@ class Courier:
         rng: random.Random | None = None,
         clock: Callable[[], datetime] = utc_now,
         told: Callable[[str], None] | None = None,
+        lease_s: float = LEASE_S,
     ) -> None:
         """`told` counts attempts: delivered, failed or dead."""
         self._store = store
@@ -71,6 +76,7 @@ class Courier:
         self._rng = rng or random.Random()
         self._clock = clock
         self._told = told
+        self._lease_s = lease_s
         self._lanes = Lanes()
         self._woken = asyncio.Event()
         self._due: list[float] = []
@@ -109,31 +115,32 @@ class Courier:
         purge_s = asyncio.get_running_loop().time()
         while not self._stopping:
             self._woken.clear()
-            more = await self._take(group)
+            rest_s = await self._take(group)
             if asyncio.get_running_loop().time() >= purge_s:
                 purge_s = asyncio.get_running_loop().time() + PURGE_EVERY_S
                 await self._purge()
-            await self._rest(AGAIN_S if more else POLL_S)
+            await self._rest(rest_s)
 
-    async def _take(self, group: asyncio.TaskGroup) -> bool:
-        """Claim what is due and begin; return whether there may be more."""
+    async def _take(self, group: asyncio.TaskGroup) -> float:
+        """Claim what is due and begin; return when to look again, in seconds."""
+        if self._lanes.held > HELD_MOST - CLAIM:
+            self._begin(group)  # a host may have proved to be slow since
         if self._lanes.held > HELD_MOST - CLAIM:
             self._short = True
-            return False
+            return FULL_S
         now = asyncio.get_running_loop().time()
         try:
-            rows = await self._store.claim_deliveries(CLAIM, LEASE_S)
+            rows = await self._store.claim_deliveries(CLAIM, self._lease_s)
         except StoreError as error:
             if self._healthy:
                 logger.warning("no deliveries can be taken: %s", error)
             self._healthy = False
-            self._remember(now + RETRY_STORE_S)
-            return False
+            return RETRY_STORE_S
         self._healthy = True
         for row in rows:
             self._lanes.add(Held(row, now))
         self._begin(group)
-        return len(rows) == CLAIM
+        return AGAIN_S if len(rows) == CLAIM else POLL_S
 
     def _begin(self, group: asyncio.TaskGroup) -> None:
         """Send whatever may leave now, and hand back what would have to wait too long."""
@@ -150,7 +157,7 @@ class Courier:
     async def _send(self, held: Held, group: asyncio.TaskGroup) -> None:
         began_s, row = asyncio.get_running_loop().time(), held.row
         try:
-            if began_s - held.claimed_s > LEASE_S - 2 * ATTEMPT_S:
+            if began_s - held.claimed_s > self._lease_s * WAITED_MOST:
                 return  # by the end of the attempt it might be another's
             self._settle(row, await self._attempt(row))
         except asyncio.CancelledError:

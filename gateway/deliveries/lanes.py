@@ -1,7 +1,7 @@
 """Which delivery goes next: each host has a lane of its own, so that a slow one holds up nobody else.
 
-Of one call only one event is under way, the oldest first. A lane holds as many as its host takes in `HOLD_S`, by how
-quick it has been; what is beyond that is handed back, to come again when there will be room.
+Of one call only one event is under way, the oldest first. The lane of a quick host holds whatever comes; that of a slow
+one as many as it takes in `HOLD_S`. What is beyond that is handed back, to come again when there will be room.
 """
 
 from collections import OrderedDict
@@ -16,7 +16,9 @@ __all__ = ["Held", "Lanes"]
 IN_FLIGHT = 64
 PER_HOST = 4
 HOLD_S = 20.0
-LANE_MOST = 128
+QUICK_PACE_S = 0.02
+LANE_MOST = 64
+"""Of a host that is not quick."""
 FIRST_PACE_S = 0.002
 SLOW_PACE_S = 0.1
 """A lane slower than this is remembered when it is empty."""
@@ -46,7 +48,10 @@ class _Lane:
     """When the newest that was handed back comes again, the loop's time."""
 
     @property
-    def room(self) -> int:
+    def room(self) -> int | None:
+        """How many may wait; None for as many as come."""
+        if self.pace_s <= QUICK_PACE_S:
+            return None
         return max(min(LANE_MOST, int(HOLD_S / self.pace_s)), PER_HOST)
 
 
@@ -70,7 +75,10 @@ class Lanes:
             if len(lane.calls) >= PER_HOST:
                 oldest_s = next(iter(lane.calls.values()))
                 lane.pace_s = max(lane.pace_s, (now - oldest_s) / PER_HOST)
-            surplus, lane.waiting = lane.waiting[lane.room :], lane.waiting[: lane.room]
+            room = lane.room
+            if room is None or len(lane.waiting) <= room:
+                continue
+            surplus, lane.waiting = lane.waiting[room:], lane.waiting[:room]
             for held in surplus:
                 lane.later_s = min(max(lane.later_s, now + LATER_S) + lane.pace_s, now + LATEST_S)
                 yield held.row, lane.later_s - now
