@@ -28,7 +28,7 @@ from gateway.config import Settings, is_loopback
 from gateway.deliveries import deliveries_router
 from gateway.log import mask_number
 from gateway.metrics import Metrics
-from gateway.office import Office
+from gateway.office import Office, Ways
 from gateway.operator.desk import CommandDesk
 from gateway.operator.door import Door
 from gateway.operator.routes import CallView, operator_router, vault_router
@@ -121,14 +121,15 @@ def create_app(
     invoker = invoker or WebhookInvoker(guard, default_secret=settings.webhook_secret)
     registry = Registry(settings.max_calls)
     metrics = Metrics(lambda: registry.live)
-    office = Office.build(settings, agents, store, metrics, invoker, guard)
+    carrier = carrier or _carrier(settings)
+    dialler = _dialler(settings, store, carrier) if carrier is not None else None
+    ways = Ways(invoker, guard, dialler, lambda: registry.draining)
+    office = Office.build(settings, agents, store, metrics, ways)
     maker = CallMaker(settings, agents, office.reporter, office.desk, metrics, open_socket)
     maker.take_tools(office.operations)
     registry.make_session = maker.make
-    carrier = carrier or _carrier(settings)
     maker.control = control = TwilioControl(carrier, registry, settings.public_url, settings.twilio_from_number)
     registry.on_over = control.call_over
-    dialler = _dialler(settings, store, carrier) if carrier is not None else None
     vault = Vault(ttl_s=settings.vault_ttl_s, limit=settings.vault_max)
     maker.keep_secret = vault.keep
     gateway = Gateway(
