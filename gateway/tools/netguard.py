@@ -18,7 +18,7 @@ import httpx2
 
 from gateway.errors import ToolError
 
-__all__ = ["GuardedTransport", "NetGuard", "tls_context"]
+__all__ = ["MAX_CONNECTIONS", "GuardedTransport", "NetGuard", "tls_context"]
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -27,8 +27,11 @@ LookUp = Callable[[str, int], Sequence[str]]
 
 MAX_ADDRESSES = 4
 """Addresses of a name that are tried, in the resolver's order."""
-KEEPALIVE_S = 2.0
-"""Idle connections are dropped sooner than common servers do (5 s): a request into a closing one cannot be repeated."""
+KEEPALIVE_S = 1.5
+"""Idle connections are dropped sooner than common servers do (gunicorn 2 s, others 5 s and more): of a write into a
+closing one nobody could say whether it was done."""
+MAX_CONNECTIONS = 1000
+"""Per scheme, over all hosts: about one per call, or the calls of a slow host would keep those of the others waiting."""
 
 GLOBAL_UNICAST = ip_network("2000::/3")
 NAT64 = ip_network("64:ff9b::/96")
@@ -115,7 +118,7 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
         self,
         guard: NetGuard,
         *,
-        max_connections: int = 100,
+        max_connections: int = MAX_CONNECTIONS,
         network: httpcore2.AsyncNetworkBackend | None = None,
     ) -> None:
         """`network` connects in place of real sockets, to the addresses that the guard has let through."""

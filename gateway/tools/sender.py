@@ -17,7 +17,7 @@ import httpx2
 
 from gateway.errors import GatewayError, ToolError
 from gateway.tools.breaker import Admission, Breaker
-from gateway.tools.netguard import GuardedTransport, NetGuard
+from gateway.tools.netguard import MAX_CONNECTIONS, GuardedTransport, NetGuard
 
 __all__ = ["Answer", "Lost", "NotSent", "Outgoing", "SendError", "TooLong", "Unsent", "traceparent"]
 
@@ -94,7 +94,7 @@ class Outgoing:
         self,
         guard: NetGuard,
         *,
-        max_connections: int = 100,
+        max_connections: int = MAX_CONNECTIONS,
         transport: httpx2.AsyncBaseTransport | None = None,
         breaker: Breaker | None = None,
     ) -> None:

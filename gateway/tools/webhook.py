@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from gateway.agents import Tool
 from gateway.tools.attempts import Draft, carry_out
 from gateway.tools.formats import FORMATS
-from gateway.tools.netguard import NetGuard
+from gateway.tools.netguard import MAX_CONNECTIONS, NetGuard
 from gateway.tools.replies import json_text
 from gateway.tools.request import CallFacts, ToolOutcome, ToolRequest, message_id
 from gateway.tools.sender import Answer, Outgoing, traceparent
@@ -36,7 +36,7 @@ class WebhookInvoker:
         guard: NetGuard,
         *,
         default_secret: SecretStr | None = None,
-        max_connections: int = 100,
+        max_connections: int = MAX_CONNECTIONS,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         """`default_secret` signs for tools that name no secret of their own (`GATEWAY_WEBHOOK_SECRET`).
