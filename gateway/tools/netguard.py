@@ -31,7 +31,7 @@ KEEPALIVE_S = 1.5
 """Idle connections are dropped sooner than common servers do (gunicorn 2 s, others 5 s and more): of a write into a
 closing one nobody could say whether it was done."""
 MAX_CONNECTIONS = 1000
-"""Per scheme, over all hosts: about one per call, or the calls of a slow host would keep those of the others waiting."""
+"""Per scheme, over all hosts: about one per call, or the calls of a slow host would keep the others waiting."""
 
 GLOBAL_UNICAST = ip_network("2000::/3")
 NAT64 = ip_network("64:ff9b::/96")
