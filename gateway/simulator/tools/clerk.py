@@ -1,6 +1,5 @@
 """The model that books a slot: careful, or one that calls again wherever it sees no result."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,9 +8,10 @@ from gateway.simulator.engine import Answer, Context, FunctionCall, Speech, Vad
 from gateway.simulator.model import EnergyVad
 from gateway.simulator.model.scripted import SAY_EXACTLY, babble
 
-__all__ = ["Clerk"]
+__all__ = ["ASKED", "Clerk"]
 
 ASKED = "Please book the slot for me."
+"""What makes it book."""
 Item = Mapping[str, Any]
 
 
@@ -19,7 +19,8 @@ Item = Mapping[str, Any]
 class Clerk:
     """One call's model; its sessions share what it is like and nothing else."""
 
-    slot: str
+    arguments: str
+    """JSON text."""
     stubborn: bool
     """Whether it calls again as long as the conversation shows no output of its function."""
     speaks_first: bool
@@ -47,7 +48,7 @@ class Clerk:
             return Answer([Speech("The result is " + _short(str(outputs[-1]["output"])))])
         if (not made or self.stubborn) and _wanted(context.items):
             first = [Speech("I am booking it now.")] if self.speaks_first and not made else []
-            return Answer([*first, FunctionCall("book", json.dumps({"slot": self.slot}))], think_s=self.think_s)
+            return Answer([*first, FunctionCall("book", self.arguments)], think_s=self.think_s)
         return Answer([Speech("One moment please." if made else "What can I do for you?")])
 
     async def speak(self, text: str, voice: str) -> bytes:

@@ -1,6 +1,7 @@
 """One call in which something goes wrong while a slot is being booked, and what it left behind."""
 
 import asyncio
+import json
 import random
 import tempfile
 from collections import Counter
@@ -111,8 +112,8 @@ def book(booking: Booking) -> Left:
 
 async def _book(booking: Booking) -> Left:
     rng = random.Random(f"{booking.seed} {booking.number} {booking.trouble}")
-    slot = f"slot-{booking.number}"
-    clerk = Clerk(slot, booking.stubborn, rng.random() < 0.4, rng.uniform(0.1, 0.8))
+    arguments = json.dumps({"slot": f"slot-{booking.number}"})
+    clerk = Clerk(arguments, booking.stubborn, rng.random() < 0.4, rng.uniform(0.1, 0.8))
     with tempfile.TemporaryDirectory() as folder:
         stage = _Stage(booking, clerk, rng, Path(folder))
         return await stage.run()
