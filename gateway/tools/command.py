@@ -25,7 +25,7 @@ from gateway.tools.openapi import Note, Operation, read_operations
 
 __all__ = ["import_document", "list_tools"]
 
-PIPE_WIDTH = 160
+PIPE_WIDTH = 1000
 """Columns used where the output is no terminal, so that a file or a pipe gets whole lines."""
 
 
@@ -106,7 +106,7 @@ def _print(
     for tool in tools:
         parameters = ", ".join(_parameters(tool))
         cells = (tool.name, _origin(tool), _effect(tool), ", ".join(_limits(tool)), parameters)
-        table.add_row(*(Text(cell) for cell in cells))
+        table.add_row(*(Text(_printable(cell)) for cell in cells))
     console.print(table)
     _print_notes(console, "not offered", left_out)
     _print_notes(console, "to note", noted)
@@ -114,7 +114,12 @@ def _print(
 
 def _print_notes(console: Console, title: str, notes: Iterable[Note]) -> None:
     for note in notes:
-        console.print(Text.assemble(f"{title}: ", (note.operation, "bold"), f": {note.text}"))
+        console.print(Text.assemble(f"{title}: ", (_printable(note.operation), "bold"), f": {_printable(note.text)}"))
+
+
+def _printable(text: str) -> str:
+    """Return text of a document without what a terminal would obey."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
 def _facts(tool: CatalogueTool) -> dict[str, object]:

@@ -128,10 +128,16 @@ def _import(
     if name in result.tools or name in BUILT_IN:
         raise ConfigError(f"{entry.found.place}: there are two functions {name!r}; give one of them another name")
     about = own.description if own is not None and own.description else _description(entry)
+    try:
+        server = _server(section, document, entry)
+    except ConfigError:
+        if server_needed:
+            raise
+        server = ""
     operation = Operation(
         operation_id=entry.operation_id,
         method=entry.method.upper(),
-        server=_server(section, document, entry) if server_needed or section.server else "",
+        server=server,
         path=entry.path,
         arguments=form.arguments,
         body=form.body,
