@@ -25,7 +25,7 @@ TIMES = tuple(f"{hour:02d}:{minute:02d}" for hour in range(9, 17) for minute in 
 SATURDAY = 5
 NOON = 12
 AHEAD = timedelta(days=90)
-REFUND_S = 8.0
+REFUND_S = 4.0
 """How long the bank takes; the caller is told the result later in the same call."""
 
 
