@@ -8,6 +8,8 @@
     ├── CarrierError           the telephone network refused or failed
     ├── ModelError             the realtime model refused or failed
     ├── ToolError              a business webhook refused or failed
+    ├── SignatureRefused       what came in is not signed by a key of ours (`gateway.tools.signing`)
+    ├── SendError              a request did not leave, its answer was lost or too long (`gateway.tools.sender`)
     ├── PolicyError            this call must not be placed
     ├── StoreError             the database cannot do what was asked now (`gateway.store`)
     ├── RecordingError         a recording cannot be read (`gateway.records.speech`)

@@ -119,7 +119,10 @@ class Response:
         for part in answer.items:
             if self.status != "in_progress":
                 return
-            await (self._speak(part) if isinstance(part, Speech) else self._call(part))
+            if isinstance(part, Speech):
+                await self._speak(part)
+            elif self.plan.tool_choice != "none":  # the service calls nothing then, whatever its model would do
+                await self._call(part)
         if self._ending is not None:
             await self._end()
         self.finish("completed")
