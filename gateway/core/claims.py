@@ -12,6 +12,7 @@ import unicodedata
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 
 from gateway.core import claimwords as of
 
@@ -22,6 +23,8 @@ MAX_GAP = 12
 """Words between two words of a phrase: a name, a date and a time fit."""
 MAX_ITEMS = 500
 """Of a call whose agent makes claims in more items the oldest are forgotten."""
+MAX_STARTS = 32
+"""Places in one sentence where a phrase is looked for."""
 MAX_BACK = 60
 """Words before a phrase that are looked at."""
 MONTH = "jan|feb|mär|apr|mai|jun|jul|aug|sep|okt|nov|dez"
@@ -67,8 +70,8 @@ class ClaimRules:
         for tool, spoken in phrases.items():
             for phrase in spoken:
                 words = [word for word in _words(_plain(phrase)) if word not in ",:-"]
-                for first in _heard_as(words[0]) if words else ():
-                    self._by_first.setdefault(first, []).append((words, tool, phrase))
+                if words:
+                    self._by_first.setdefault(words[0], []).append((words, tool, phrase))
 
     def __bool__(self) -> bool:
         """Whether anything is looked for."""
@@ -79,18 +82,27 @@ class ClaimRules:
         claims = []
         for found in SENTENCE.finditer(QUOTED.sub(" ", _plain(text))):
             sentence = found[0].strip()
-            by_tool = dict(reversed(self._in_sentence(_words(sentence), sentence.endswith("?"))))
-            claims += [Claim(tool, phrase, sentence) for tool, phrase in reversed(by_tool.items())]
+            made = self._in_sentence(_words(sentence), sentence.endswith("?"))
+            claims += [Claim(tool, phrase, sentence) for tool, (_, phrase) in sorted(made.items(), key=itemgetter(1))]
         return claims
 
-    def _in_sentence(self, words: list[str], asks: bool) -> list[tuple[str, str]]:
-        found = []
-        for start, word in enumerate(words):
-            for phrase, tool, original in self._by_first.get(word, ()):
-                end = _end(words, start, phrase)
-                if end is not None and not _doubtful(words, start, end, asks):
-                    found.append((tool, original))
-        return found
+    def _in_sentence(self, words: list[str], asks: bool) -> dict[str, tuple[int, str]]:
+        """Return by function where it is claimed, and by which phrase; one phrase is enough."""
+        places: dict[str, list[int]] = {}
+        for number, word in enumerate(words):
+            places.setdefault(word, []).append(number)
+        made: dict[str, tuple[int, str]] = {}
+        for first, phrases in self._by_first.items():
+            starts = sorted(at for form in _heard_as(first) for at in places.get(form, ()))[:MAX_STARTS]
+            for phrase, tool, original in phrases if starts else ():
+                if tool in made or not all(any(form in places for form in _heard_as(word)) for word in phrase):
+                    continue
+                ends = ((start, _end(words, start, phrase)) for start in starts)
+                claimed = (at for at, end in ends if end is not None and not _doubtful(words, at, end, asks))
+                at = next(claimed, None)
+                if at is not None:
+                    made[tool] = (at, original)
+        return made
 
 
 class ClaimsLedger:
@@ -186,8 +198,7 @@ def _closes(words: list[str], at: int, begin: int) -> bool:
             return after in ("be", "have", "not")  # else it is the month
         case "'s":
             return before in of.PRONOUNS
-    closing = (of.NEGATIONS, of.MODALS, of.RELATIVES, of.CONDITIONS, of.AUXILIARIES)
-    return any(word in kind for kind in closing) or (before == "," and word in of.GAP_RELATIVES)
+    return word in of.CLOSING or (before == "," and word in of.GAP_RELATIVES)
 
 
 def _doubtful(words: list[str], start: int, end: int, asks: bool) -> bool:

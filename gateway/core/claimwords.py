@@ -3,7 +3,7 @@
 __all__ = [
     "ADVERBS",
     "ASKING",
-    "AUXILIARIES",
+    "CLOSING",
     "CONDITIONS",
     "CONDITION_PAIRS",
     "CUTS",
@@ -11,11 +11,9 @@ __all__ = [
     "GAP_RELATIVES",
     "HARD_CUTS",
     "HARMLESS",
-    "MODALS",
     "NEGATIONS",
     "OWN",
     "PRONOUNS",
-    "RELATIVES",
     "REPORTS",
     "THAT",
     "WISHES",
@@ -50,6 +48,8 @@ CONDITIONS = _set(
     "wenn sobald falls bevor ehe nachdem ob bis sofern "
     "si cuando antes después hasta siempre mientras"
 )
+CLOSING = NEGATIONS | MODALS | AUXILIARIES | RELATIVES | CONDITIONS
+"""Between the words of a phrase they deny it or begin another statement."""
 CONDITION_PAIRS = {
     ("make", "sure"),
     ("so", "that"),
