@@ -107,7 +107,7 @@ class Link:
             async with self._client.listen(tools_list_changed=True) as subscription:
                 async for _ in subscription:
                     changed()
-        except (ListenNotSupportedError, SubscriptionLost, MCPError, TimeoutError):
+        except (ListenNotSupportedError, SubscriptionLost, MCPError, ValidationError, OSError):
             pass
 
     def _fault(self, error: MCPError) -> McpFault:

@@ -26,6 +26,7 @@ MAX_NAME_CHARS = 64
 MAX_DESCRIPTION_CHARS = 4000
 """As for a tool of the agents file; each is read by the model on every turn."""
 MAX_SCHEMA_BYTES = 32 * 1024
+MAX_SCHEMA_DEPTH = 64
 NOT_AT_THE_TOP = ("oneOf", "anyOf", "allOf", "enum", "not")
 """The API refuses a function whose parameters have one of these at the root, and with it the whole session."""
 
@@ -155,11 +156,23 @@ def _check_schema(schema: Mapping[str, object]) -> None:
     at_the_top = [key for key in NOT_AT_THE_TOP if key in schema]
     if at_the_top:
         raise _Unusable(f"its inputSchema has {at_the_top[0]} at the root, which the Realtime API refuses")
+    if _deeper_than(MAX_SCHEMA_DEPTH, schema):
+        raise _Unusable(f"its inputSchema is nested deeper than {MAX_SCHEMA_DEPTH}")
     try:
         text = json.dumps(schema, allow_nan=False)
-        text.encode()
         json.dumps(schema, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):  # half surrogates, too, cannot be sent on
+    except ValueError:  # half surrogates, too, cannot be sent on
         raise _Unusable("its inputSchema cannot be written as JSON") from None
     if len(text) > MAX_SCHEMA_BYTES:
         raise _Unusable(f"its inputSchema is over {MAX_SCHEMA_BYTES // 1024} KiB")
+
+
+def _deeper_than(depth: int, schema: object) -> bool:
+    level: list[object] = [schema]
+    for _ in range(depth):
+        level = [
+            inner
+            for value in level
+            for inner in (value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ())
+        ]
+    return bool(level)

@@ -157,7 +157,8 @@ class McpServer:
             self._up.clear()
 
     def _take(self) -> Sequence[_Job]:
-        jobs, self._jobs = self._jobs, []
+        jobs = [job for job in self._jobs if not job.answer.done()]  # some have given up already
+        self._jobs.clear()
         self._running += len(jobs)
         return jobs
 

@@ -84,9 +84,9 @@ async def stdio_transport(command: Command, lost: asyncio.Event) -> AsyncIterato
                 for task in tasks:
                     task.cancel()
     finally:
-        program.kill()
         for stream in (to_session, incoming, outgoing, from_session):
             stream.close()
+        await program.kill()
 
 
 class Lines:
@@ -141,14 +141,19 @@ class _ExitSeen(SubprocessStreamProtocol):
 
 class _Program:
     def __init__(
-        self, command: Command, process: Process, transport: asyncio.SubprocessTransport, exited: asyncio.Event
+        self,
+        name: str,
+        process: Process,
+        transport: asyncio.SubprocessTransport,
+        exited: asyncio.Event,
+        lost: asyncio.Event,
     ) -> None:
-        self._name = command.name
+        self._name = name
         self._process = process
         self._transport = transport
         self._exited = exited
         self._read_all = asyncio.Event()
-        self._lost = asyncio.Event()
+        self._lost = lost
         self._stopping = False
 
     @classmethod
@@ -165,9 +170,7 @@ class _Program:
             cwd=command.cwd,
             start_new_session=True,  # a process group of its own, which can be ended whole; no Ctrl-C of ours either
         )
-        program = cls(command, Process(transport, protocol, loop), transport, exited)
-        program._lost = lost
-        return program
+        return cls(command.name, Process(transport, protocol, loop), transport, exited, lost)
 
     async def read(self, to_session: MemoryObjectSendStream[SessionMessage | Exception]) -> None:
         assert self._process.stdout is not None
@@ -224,17 +227,26 @@ class _Program:
         self._stopping = True
         assert self._process.stdin is not None
         self._process.stdin.close()
-        for sign in (signal.SIGTERM, signal.SIGKILL):
-            if await self._gone():
-                return
-            self._signal(sign)
         if not await self._gone():
-            log.warning("MCP server %s, process %d, is still there after SIGKILL", self._name, self._process.pid)
+            self._signal(signal.SIGTERM)
+            await self._gone()
 
-    def kill(self) -> None:
-        """End what is left of its process group; also when `stop` was cancelled."""
+    async def kill(self) -> None:
+        """End what is left of its process group, and see it end also when this is cancelled: SIGKILL takes no time."""
         self._signal(signal.SIGKILL)
+        loop = asyncio.get_running_loop()
+        deadline, cancelled = loop.time() + CLOSE_S, False
+        while not self._exited.is_set() and loop.time() < deadline:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._exited.wait()
+            except TimeoutError:
+                log.warning("MCP server %s, process %d, is there after SIGKILL", self._name, self._process.pid)
+            except asyncio.CancelledError:
+                cancelled = True
         self._transport.close()
+        if cancelled:
+            raise asyncio.CancelledError
 
     async def _gone(self) -> bool:
         try:

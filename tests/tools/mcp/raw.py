@@ -69,6 +69,8 @@ def called(number: int, params: dict[str, Any]) -> None:
         case "bad arguments":
             send({"id": number, "error": {"code": -32602, "message": "day is in the past"}})
             return
+        case "mute" if params["arguments"].get("text") != "answer":
+            return
         case "nonsense":
             result = {"content": "x"}
         case "chatty":

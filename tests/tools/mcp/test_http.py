@@ -14,6 +14,7 @@ from gateway.agents.outside import Auth
 from gateway.errors import ConfigError
 from gateway.tools.mcp.faults import Fault
 from gateway.tools.mcp.http import mcp_client
+from gateway.tools.mcp.server import MAX_CALLS
 from gateway.tools.netguard import NetGuard
 from gateway.tools.request import ToolOutcome
 from tests.tools.server import answer, business
@@ -50,6 +51,28 @@ def test_a_real_server_is_listed_and_called(tmp_path: Path, options: dict[str, A
     asyncio.run(main())
     booked = next(line for line in journal_of(journal) if line["tool"] == "book")
     assert booked["meta"]["idempotency_key"] == "CA1:call_shop_book"
+
+
+@pytest.mark.e2e
+def test_calls_are_bounded_and_those_given_up_make_room(tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+
+    async def main() -> tuple[ToolOutcome, ToolOutcome]:
+        quick = {"slow_read": {"timeout_s": 60}, "lookup": {"timeout_s": 20}}
+        async with shop_over_http(journal) as url, stage(section(url=url, overrides=quick)) as on:
+            async with asyncio.TaskGroup() as callers:
+                slow = [callers.create_task(on.call("slow_read")) for _ in range(MAX_CALLS)]
+                while len(journal_of(journal)) < MAX_CALLS:
+                    await asyncio.to_thread(journal_of, journal)
+                full = await on.call("lookup", order_id="1")
+                for caller in slow:
+                    caller.cancel()
+            return full, await on.call("lookup", order_id="2")
+
+    full, free = asyncio.run(main())
+    assert "cannot be reached just now. Nothing was done" in told(full)
+    assert full.detail == "64 calls are running already, tried 3 times"
+    assert free.ok
 
 
 @pytest.mark.e2e

@@ -143,6 +143,34 @@ def test_no_process_is_left_behind_not_even_a_grandchild(how: str, tmp_path: Pat
     _assert_gone(pids)
 
 
+def test_a_cancelled_process_leaves_no_program_behind_either(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+
+    async def main() -> None:
+        async with stage(raw_program("stubborn", str(pids))):
+            task = asyncio.current_task()
+            assert task is not None
+            asyncio.get_running_loop().call_soon(task.cancel)
+            asyncio.get_running_loop().call_later(0.1, task.cancel)  # and again while it stops
+            await asyncio.Event().wait()
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(main())
+    _assert_gone(pids)
+
+
+def test_a_call_that_runs_when_the_gateway_stops_is_not_known_to_be_done() -> None:
+    async def main() -> ToolOutcome:
+        async with asyncio.TaskGroup() as calls:
+            async with stage(raw_program("mute")) as on:
+                running = calls.create_task(on.call("go"))
+                assert (await on.call("go", text="answer")).ok  # so the one before it is there
+        return await running
+
+    outcome = asyncio.run(main())
+    assert outcome.unknown
+
+
 def test_a_killed_server_whose_child_holds_its_pipes_is_noticed_and_restarted(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
 
