@@ -1,13 +1,23 @@
 """Whole calls, on the virtual clock."""
 
+import asyncio
+import json
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import httpx2
 import pytest
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from standardwebhooks import Webhook
 
+from gateway.core.events import LegEnd, LegEnded
+from gateway.simulator import world as simulated
 from gateway.simulator.carrier import BargeIn, HangUp, LineModel, Pause, Say, Script, Wait, heard_prefix_ms, tone
-from gateway.simulator.model import ModelOptions, Scenario
+from gateway.simulator.model import ModelOptions, Scenario, ScriptedEngine
 from tests.clock import run
-from tests.world import AGENTS, NUMBER, world
+from tests.world import AGENTS, CALLER, NUMBER, SECRET, world
 
 ORDER = Scenario.model_validate(
     {
@@ -128,5 +138,110 @@ def test_a_call_that_is_turned_away_leaves_a_record_too(
             await w.call(Script(), to=to)
             assert w.record.end_reason == reason
             assert not w.model.sessions
+
+    run(main())
+
+
+class Clerk:
+    """A business that says when it is asked, and answers slowly or promises an answer."""
+
+    def __init__(self, delay_s: float = 0.0, *, promises: bool = False) -> None:
+        self.delay_s, self.promises = delay_s, promises
+        self.asked = asyncio.Event()
+        self.calls: list[dict[str, Any]] = []
+
+    def app(self) -> FastAPI:
+        app = FastAPI(openapi_url=None)
+
+        @app.post("/lookup")
+        async def lookup(request: Request) -> Response:
+            self.calls.append(await request.json())
+            self.asked.set()
+            await asyncio.sleep(self.delay_s)
+            if self.promises:
+                return JSONResponse({"status": "pending"}, 202)
+            return JSONResponse({"result": {"order_id": "427", "status": "shipped"}})
+
+        return app
+
+
+async def deliver(http: httpx2.AsyncClient, message_id: str, result: object) -> int:
+    """Send a promised result to the gateway."""
+    body, at = json.dumps({"result": result}), datetime.now(UTC)
+    headers = {
+        "webhook-id": message_id,
+        "webhook-timestamp": str(int(at.timestamp())),
+        "webhook-signature": Webhook(SECRET).sign(message_id, at, body),
+    }
+    return (await http.post(f"/v1/tool-results/{message_id}", content=body, headers=headers)).status_code
+
+
+def test_a_promised_result_is_told_to_the_model_once_when_it_comes(tmp_path: Path) -> None:
+    async def main() -> None:
+        clerk = Clerk(promises=True)
+        async with simulated.world(tmp_path, AGENTS, ScriptedEngine(ORDER), ORDER.server, business=clerk.app()) as w:
+
+            async def later() -> int:
+                await clerk.asked.wait()
+                await asyncio.sleep(10)
+                return await deliver(w.http, clerk.calls[0]["id"], {"order_id": "427", "status": "shipped"})
+
+            script = Script([Wait("agent_done"), Say(SPEECH), Wait("agent_done"), Pause(30), HangUp()])
+            _, status = await asyncio.gather(w.call(script), later())
+            await w.settled()
+            assert status == 200
+            told = [item for item in w.kinds("CreateItem") if "shipped" in json.dumps(item["item"])]
+            assert len(told) == 1
+            row = await w.store.invocation_by_message(clerk.calls[0]["id"])
+            assert row is not None and (row.state, row.tool) == ("done", "lookup_order")
+            assert await deliver(w.http, clerk.calls[0]["id"], {}) == 409
+
+    run(main())
+
+
+def test_a_write_under_way_when_the_caller_hangs_up_is_finished_and_kept(tmp_path: Path) -> None:
+    async def main() -> None:
+        clerk = Clerk(delay_s=3)
+        async with simulated.world(tmp_path, AGENTS, ScriptedEngine(ORDER), ORDER.server, business=clerk.app()) as w:
+            calling = asyncio.create_task(w.call(Script([Wait("agent_done"), Say(SPEECH), Pause(60)])))
+            await clerk.asked.wait()
+            for session in w.gateway.registry.sessions():
+                session.feed(LegEnded(LegEnd.CALLER_HANGUP))
+            await w.settled()
+            (row,) = w.store.invocations.values()
+            assert row.state == "intended" and w.record.end_reason == "caller_hangup"
+            await asyncio.sleep(4)
+            (row,) = w.store.invocations.values()
+            assert (row.state, row.output) == ("done", '{"order_id":"427","status":"shipped"}')
+            assert len(clerk.calls) == 1
+            calling.cancel()
+
+    run(main())
+
+
+def test_a_gateway_that_stops_lets_its_writes_finish(tmp_path: Path) -> None:
+    async def main() -> None:
+        clerk = Clerk(delay_s=3)
+        async with simulated.world(tmp_path, AGENTS, ScriptedEngine(ORDER), ORDER.server, business=clerk.app()) as w:
+            calling = asyncio.create_task(w.call(Script([Wait("agent_done"), Say(SPEECH), Pause(60)])))
+            await clerk.asked.wait()
+        calling.cancel()
+        (row,) = w.store.invocations.values()
+        assert row.state == "done" and len(clerk.calls) == 1
+
+    run(main())
+
+
+def test_what_the_file_fixes_goes_to_the_business_whatever_the_model_says(tmp_path: Path) -> None:
+    fixed = AGENTS.replace("timeout_s: 5", "bounds: {phone: {fixed: '{{caller}}'}}")
+    fixed = fixed.replace("{order_id: {type: string}}", "{order_id: {type: string}, phone: {type: string}}")
+
+    async def main() -> None:
+        clerk = Clerk()
+        async with simulated.world(tmp_path, fixed, ScriptedEngine(ORDER), ORDER.server, business=clerk.app()) as w:
+            await w.call(Script([Wait("agent_done"), Say(SPEECH), Wait("agent_done"), HangUp()]))
+            await w.settled()
+            (call,) = clerk.calls
+            assert call["data"]["arguments"] == {"order_id": "427", "phone": CALLER}
 
     run(main())

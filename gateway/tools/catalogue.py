@@ -86,19 +86,11 @@ class Catalogue:
 
     def __init__(self, agent: Agent, imported: Iterable[CatalogueTool] = ()) -> None:
         """`imported` come from OpenAPI documents and MCP servers. Raises `ConfigError` when a name is there twice."""
-        own = [
-            catalogue_tool(tool.name, ToolKind.WEBHOOK, tool.description, tool.parameters, tool, tool)
-            for tool in agent.tools
-        ]
         self._tools: dict[str, CatalogueTool] = {}
-        for tool in (*own, *imported):
+        for tool in (*_own(agent), *imported, *_built_in(agent)):
             if tool.name in self._tools:
                 raise ConfigError(f"agent {agent.name}: there are two tools {tool.name!r}")
             self._tools[tool.name] = tool
-        for function in agent.built_in():
-            name = str(function["name"])
-            kind, policy = (ToolKind.LOCAL, LOCAL_POLICY) if name in LOCAL else (ToolKind.BUILTIN, BUILT_IN_POLICY)
-            self._tools[name] = catalogue_tool(name, kind, str(function["description"]), function["parameters"], policy)
 
     def functions(self) -> list[dict[str, object]]:
         """Return the tools in the Realtime API's form (`session.tools`), without the arguments that the file fixes."""
@@ -122,6 +114,18 @@ class Catalogue:
             known = ", ".join(sorted(self._tools)) or "none"
             raise ToolError(f"there is no such tool; the tools are: {known}", permanent=True, code="unknown_tool")
         return tool
+
+
+def _own(agent: Agent) -> Iterator[CatalogueTool]:
+    for tool in agent.tools:
+        yield catalogue_tool(tool.name, ToolKind.WEBHOOK, tool.description, tool.parameters, tool, tool)
+
+
+def _built_in(agent: Agent) -> Iterator[CatalogueTool]:
+    for function in agent.built_in():
+        name = str(function["name"])
+        kind, policy = (ToolKind.LOCAL, LOCAL_POLICY) if name in LOCAL else (ToolKind.BUILTIN, BUILT_IN_POLICY)
+        yield catalogue_tool(name, kind, str(function["description"]), function["parameters"], policy)
 
 
 def parse_arguments(tool: CatalogueTool, text: str, known: Mapping[str, object] | None = None) -> dict[str, object]:

@@ -3,8 +3,8 @@
 import pytest
 
 from gateway.agents import Agent
-from gateway.errors import ToolError
-from gateway.tools.catalogue import Catalogue, ToolKind, parse_arguments
+from gateway.errors import ConfigError, ToolError
+from gateway.tools.catalogue import Catalogue, ToolKind, catalogue_tool, parse_arguments
 
 AGENT = Agent.model_validate(
     {
@@ -92,3 +92,26 @@ def test_every_function_that_the_gateway_runs_is_known_as_built_in() -> None:
     assert all(tool.kind is ToolKind.BUILTIN and tool.target is None for tool in catalogue)
     with pytest.raises(ToolError, match="target"):
         parse_arguments(catalogue.find("transfer_call"), '{"target": "+14155550100", "summary": "x"}')
+
+
+def test_functions_of_ours_outside_the_core_are_writes_that_may_be_repeated() -> None:
+    catalogue = Catalogue(Agent(instructions="x", hang_up=False, opt_out=True))
+    (tool,) = catalogue
+    assert (tool.name, tool.kind) == ("opt_out", ToolKind.LOCAL)
+    assert tool.policy.effect == "write" and tool.policy.idempotent
+
+
+def test_imported_tools_stand_beside_the_agents_own() -> None:
+    imported = catalogue_tool("find_invoice", ToolKind.OPERATION, "x", {"type": "object"})
+    catalogue = Catalogue(AGENT, [imported])
+    assert [tool.name for tool in catalogue] == ["lookup_order", "find_invoice", "hang_up"]
+    assert [function["name"] for function in catalogue.functions()] == ["lookup_order", "find_invoice", "hang_up"]
+
+
+def test_two_tools_of_one_name_are_an_error_of_the_file() -> None:
+    imported = catalogue_tool("lookup_order", ToolKind.MCP, "x", {"type": "object"})
+    with pytest.raises(ConfigError, match="there are two tools 'lookup_order'"):
+        Catalogue(AGENT, [imported])
+    taken = catalogue_tool("hang_up", ToolKind.MCP, "x", {"type": "object"})
+    with pytest.raises(ConfigError, match="there are two tools 'hang_up'"):
+        Catalogue(AGENT, [taken])
