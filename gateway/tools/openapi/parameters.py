@@ -307,7 +307,7 @@ def _resolved(schema: Schema | bool, defs: Mapping[str, object]) -> Schema:
 
 def _is_flat(schema: Schema, form: Form) -> bool:
     """Tell whether the body's properties can stand beside the parameters."""
-    if not schema.keys() <= OBJECT_KEYS or schema.get("type") != "object" or not schema.get("properties"):
+    if not schema.keys() <= OBJECT_KEYS or schema.get("type", "object") != "object" or not schema.get("properties"):
         return False
     if not isinstance(schema.get("additionalProperties", True), bool):
         return False

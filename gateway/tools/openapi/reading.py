@@ -5,6 +5,7 @@ YAML 1.1, so values are made here, from the parser's events. Aliases share their
 the data bounds what is taken of it.
 """
 
+import json
 import math
 import re
 from pathlib import Path
@@ -50,7 +51,14 @@ def read_file(path: Path, name: str) -> object:
 
 def _json(text: str, name: str) -> object:
     try:
-        return parse_json(text)
+        data = parse_json(text)
+        if "\\u" in text:  # half a surrogate pair can be written so, and is no text
+            json.dumps(data, ensure_ascii=False).encode()
+        return data
+    except UnicodeEncodeError:
+        raise ConfigError(f"{name}: holds half a surrogate pair, which is not Unicode text") from None
+    except RecursionError:
+        raise ConfigError(f"{name}: is nested too deeply") from None
     except ValueError as error:
         raise ConfigError(f"{name}: is not JSON: {error}") from None
 

@@ -126,7 +126,7 @@ class SchemaWriter:
             elif key in ("title", "description") and isinstance(value, str) and value.strip():
                 written[key] = shorten(value, MAX_DESCRIPTION_CHARS)
             elif key == "required":
-                names = [name for name in _list(value, place / key) if name not in hidden]
+                names = [name for name in _list(value, place / key) if not (isinstance(name, str) and name in hidden)]
                 written |= {key: names} if names else {}
             elif key in INSIDE or key in IN_PLACE:
                 with self._inside(key in INSIDE):
@@ -214,7 +214,11 @@ class SchemaWriter:
             stands_for = self._document.target(node["$ref"], place / key / index).place
             properties = dict(_items(branch.get("properties")))
             property_ = properties.get(str(name))
-            if isinstance(property_, dict) and not {"const", "enum", "$ref"} & property_.keys():
+            if (
+                isinstance(name, str)
+                and isinstance(property_, dict)
+                and not {"const", "enum", "$ref"} & property_.keys()
+            ):
                 value = values.get(stands_for, stands_for.pointer.rpartition("/")[2])
                 branch["properties"] = {**properties, str(name): {**property_, "const": value}}
         return {"propertyName": name}

@@ -292,3 +292,12 @@ def test_without_credentials_and_without_a_signing_secret_nothing_is_sent() -> N
     outcome, seen = called(clinic, CLINIC, "queue", {}, secret=None)
     assert not outcome.ok and outcome.detail.startswith("no signing secret") and seen.urls == []
     assert called(clinic, CLINIC, "queue", {}, secret=None, sign=False)[0].output == '"twenty minutes"'
+
+
+def test_an_idempotency_key_that_the_document_asks_for_goes_along_unsigned_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARTNER_KEY", "partner-7")
+    auth = {"kind": "header", "name": "X-Partner-Key", "secret": "env:PARTNER_KEY"}
+    booking = {**STAY, "guest": {"last_name": "Li"}}
+    outcome, seen = called(hotel, HOTEL, "createReservation", booking, base="/v4", auth=auth, sign=False, secret=None)
+    assert outcome.ok and seen.headers[0]["idempotency-key"] == "CA1:call_abc"
+    assert not {"webhook-id", "traceparent"} & seen.headers[0].keys()

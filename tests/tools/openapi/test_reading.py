@@ -48,6 +48,8 @@ def test_yaml_is_read_as_version_1_2(tmp_path: Path) -> None:
         ("a: [1\n", "is not YAML: "),
         ("a: \x00\n", "x.yaml: is not YAML"),
         ('{"a": NaN}', "x.yaml: is not JSON: NaN is not JSON"),
+        ('{"a": "\\ud800"}', "x.yaml: holds half a surrogate pair, which is not Unicode text"),
+        ('a: "\\ud800"', "x.yaml:1: is not YAML"),
         ("[" * 5000, "x.yaml: is not JSON: "),
         ("a: " + "[" * 5000, "x.yaml:"),
         (b"\xff\xfe", "x.yaml: is not UTF-8 text (byte 0)"),
