@@ -8,7 +8,7 @@ idempotent one too when its tries are used up: what the model calls again has an
 import asyncio
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.agents.policy import ToolPolicy
 from gateway.tools.mcp.faults import Fault, McpFault
@@ -65,7 +65,7 @@ class McpInvoker:
         outcome = await tries.outcome()
         detail = outcome.detail + ("" if tries.number < 2 else f", tried {tries.number} times")
         elapsed_ms = round((loop.time() - begun) * 1000)
-        return ToolOutcome(outcome.ok, outcome.output, detail, elapsed_ms, unknown=outcome.unknown)
+        return replace(outcome, detail=detail, elapsed_ms=elapsed_ms)
 
 
 @dataclass(slots=True)
