@@ -1,5 +1,6 @@
 """A result that was promised is sent until the gateway has it, and the money is paid once."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,8 +21,10 @@ class Gateway(httpx2.AsyncBaseTransport):
     def __init__(self, *statuses: int) -> None:
         self.statuses = list(statuses)
         self.got: list[tuple[str, bytes, Mapping[str, str]]] = []
+        self.called = asyncio.Event()
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        self.called.set()
         self.got.append((request.url.path, await request.aread(), request.headers))
         status = self.statuses.pop(0)
         if not status:
@@ -98,3 +101,18 @@ async def test_whoever_asks_again_is_promised_again_and_later_told(tmp_path: Pat
         other = await talk.call("refund_order", order_id="6412", key="key_2", caller=SAM)
         assert other.status_code == 409
         assert len(talk.rows("promises")) == 1
+
+
+@in_loop
+async def test_a_promise_outlives_the_process_that_made_it(tmp_path: Path) -> None:
+    async with talking(tmp_path) as talk:
+        await promised(talk)
+        with talk.shop.database.transaction() as db:
+            db.execute("UPDATE promises SET due = 0")
+    gateway = Gateway(200)
+    async with talking(tmp_path) as talk, asyncio.TaskGroup() as group:
+        running = group.create_task(late(talk, gateway).run())
+        async with asyncio.timeout(20):
+            await gateway.called.wait()
+        running.cancel()
+    assert [path for path, _, _ in gateway.got] == ["/v1/tool-results/msg_1"]
