@@ -31,7 +31,7 @@ from gateway.tools.desk import ToolDesk
 from gateway.tools.request import CallFacts
 from gateway.vault import asked_by
 
-__all__ = ["CallMaker", "NewCallLog", "plan_of"]
+__all__ = ["CallMaker", "NewBriefing", "NewCallLog", "plan_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +49,14 @@ EXPECTED_ENDS = frozenset(
     }
 )
 """Ends that need nobody's attention; the others are logged as warnings."""
+
+
+NewBriefing = Callable[[CallFacts, Agent, bool], Callable[[], Awaitable[Briefed]] | None]
+"""Makes what finds out, in parallel with the ringing, what is known before the first word; None for a call of which
+nothing can be known. The last tells whether the telephone call may have begun in another call of ours."""
+
+PAST_S = 2.0
+"""How long the first word waits at most for what was said and done before, where a telephone call may go on."""
 
 
 class NewCallLog(CallLog, Protocol):
@@ -73,9 +81,8 @@ class CallMaker:
     keep_secret: Callable[[str, str], Awaitable[str]] | None = None
     """Puts digits into the vault, under a further name if one is given, and returns their token. Set once, before calls
     are made."""
-    brief: Callable[[CallFacts, Agent], Callable[[], Awaitable[Briefed]] | None] | None = None
-    """Makes what finds out, in parallel with the ringing, what is known before the first word; None for a call of which
-    nothing can be known. Set once, before calls are made."""
+    brief: NewBriefing | None = None
+    """Set once, before calls are made."""
     catalogues: dict[str, Catalogue] = field(init=False, repr=False)
     """By agent."""
 
@@ -98,8 +105,11 @@ class CallMaker:
         agent = self.agent_for(name, number)
         return Fallback(agent.fallback.say, agent.fallback.dial) if agent is not None else Fallback()
 
-    def make(self, call_id: str, offer: CallOffer) -> CallSession:
-        """Return a new call's session, its record begun. Raises `ConfigError` when no agent takes the call."""
+    def make(self, call_id: str, offer: CallOffer, goes_on: bool = False) -> CallSession:
+        """Return a new call's session, its record begun. Raises `ConfigError` when no agent takes the call.
+
+        `goes_on` tells that the telephone call may have begun in another call of ours, here or on another node.
+        """
         agent = self.agent_for(offer.agent, offer.to_number)
         if agent is None:
             raise ConfigError("no agent of the agents file takes this number, and none is the default")
@@ -126,7 +136,8 @@ class CallMaker:
             carrier_call_id=offer.carrier_call_id,
         )
         catalogue, control = self.catalogues[agent.name], self.control
-        plan = plan_of(agent, catalogue)
+        brief = self.brief(facts, agent, goes_on) if self.brief is not None else None
+        plan = plan_of(agent, catalogue, briefing_s_min=PAST_S if goes_on and brief is not None else 0.0)
         ports = Ports(
             open_model=lambda feed: self._open_model(agent, plan, catalogue, feed),
             invoke=lambda command: self.desk.invoke(facts, catalogue, command),
@@ -134,7 +145,7 @@ class CallMaker:
             control=(lambda command: control.carry_out(offer, command)) if control is not None else None,
             keep_secret=self._keeper(call_id),
             ear=Ear() if plan.needs_ear else None,
-            brief=self.brief(facts, agent) if self.brief is not None else None,
+            brief=brief,
         )
         session = CallSession(call_id, offer, plan, ports)
         self.desk.open_call(facts, session.feed)

@@ -72,7 +72,6 @@ class Metrics:
             ["outcome"],
             registry=self._registry,
         )
-        self._breaker = Counter("gateway_breaker_opens", "Hosts given up for a while.", registry=self._registry)
         self._cost = Counter("gateway_cost_usd", "What priced calls cost.", registry=self._registry)
 
     def call_ended(self, direction: str, summary: Summary) -> None:
@@ -104,9 +103,6 @@ class Metrics:
 
     def delivery(self, outcome: str) -> None:
         self._deliveries.labels(outcome).inc()
-
-    def breaker_opened(self) -> None:
-        self._breaker.inc()
 
     def page(self) -> bytes:
         """Return the exposition text."""

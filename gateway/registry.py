@@ -32,8 +32,9 @@ KEPT_ENDED = 2000
 UNOWED = frozenset({EndReason.TRANSFERRED})
 """Ends after which the call goes on without us: its end is reported when it may, and nobody waits for that."""
 
-SessionFactory = Callable[[str, CallOffer], CallSession]
-"""Makes the session for a new call id; raises `GatewayError` when no agent takes the call."""
+SessionFactory = Callable[[str, CallOffer, bool], CallSession]
+"""Makes the session for a new call id; the last tells whether the telephone call may have begun in another one, here
+or on another node. Raises `GatewayError` when no agent takes the call."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -134,7 +135,7 @@ class Registry:
         if self.full:
             raise Full(f"all {self.max_calls} places are taken")
         assert self._group is not None and self.make_session is not None, "the registry must run first"
-        session = self.make_session(new_call_id(), offer)
+        session = self.make_session(new_call_id(), offer, again > 0)
         token = self._admit(offer.carrier_call_id)
         now = asyncio.get_running_loop().time()
         self._offered[offer.carrier_call_id] = offered = _Offered(session, token, again, now)
