@@ -23,7 +23,7 @@ from gateway.tools.mcp.listing import OfferedTool
 from gateway.tools.mcp.stdio import Command, stdio_transport
 from gateway.tools.netguard import GuardedTransport, NetGuard
 
-__all__ = ["Link", "open_link", "start_problem"]
+__all__ = ["Link", "hung_up", "open_link", "start_problem"]
 
 log = logging.getLogger(__name__)
 
@@ -128,9 +128,12 @@ class Link:
 
 
 @asynccontextmanager
-async def open_link(section: Mcp, guard: NetGuard, base: Path, changed: Callable[[], None]) -> AsyncIterator[Link]:
+async def open_link(
+    section: Mcp, guard: NetGuard, base: Path, changed: Callable[[], None], *, older: bool = False
+) -> AsyncIterator[Link]:
     """Connect, greet, and yield; afterwards nothing is left. `changed` is called when the server's list changes.
 
+    `older` begins with the older greeting (`initialize`), which is otherwise tried where the newer one is refused.
     Raises whatever fails; `start_problem` makes a sentence of it. Enter and leave it in one task.
     """
     lost = asyncio.Event()
@@ -141,12 +144,20 @@ async def open_link(section: Mcp, guard: NetGuard, base: Path, changed: Callable
 
     client = Client(
         _transport(section, guard, base, lost),
+        mode="legacy" if older else "auto",
         cache=None,
         message_handler=heed,
         client_info=mcp_types.Implementation(name=NAME, version=VERSION),
     )
     async with client:
         yield Link(client, lost)
+
+
+def hung_up(error: BaseException) -> bool:
+    """Tell whether a server ended the connection in place of an answer, as some do at a greeting newer than they are."""
+    if isinstance(error, BaseExceptionGroup):
+        return hung_up(error.exceptions[0])
+    return isinstance(error, MCPError) and error.code == mcp_types.CONNECTION_CLOSED
 
 
 def start_problem(error: BaseException) -> str:
@@ -160,7 +171,7 @@ def start_problem(error: BaseException) -> str:
             return "the command or its folder is not there"
         case OSError():
             return f"the command cannot be run ({error.strerror or type(error).__name__})"
-        case MCPError() if error.code == mcp_types.CONNECTION_CLOSED:
+        case MCPError() if hung_up(error):
             return "it ended, or closed the connection, before it told its tools (log level debug shows its output)"
         case MCPError():
             return error.message.split("\n")[0][:MAX_TOLD_CHARS] or f"error {error.code}"

@@ -15,7 +15,7 @@ from pathlib import Path
 from gateway.agents.imports import Mcp
 from gateway.errors import ConfigError
 from gateway.tools.mcp.faults import Fault, McpFault
-from gateway.tools.mcp.link import Link, open_link, start_problem
+from gateway.tools.mcp.link import Link, hung_up, open_link, start_problem
 from gateway.tools.mcp.listing import OfferedTool, fingerprint
 from gateway.tools.netguard import NetGuard
 
@@ -56,6 +56,7 @@ class McpServer:
         self._jobs: list[_Job] = []
         self._running = 0
         self._noted = False
+        self._older = False
 
     @property
     def is_up(self) -> bool:
@@ -101,8 +102,11 @@ class McpServer:
         try:
             while not self._stopping.is_set():
                 begun = loop.time()
+                was_older = self._older
                 reason = await self._life()
                 if not self._offered.done():
+                    if self._older and not was_older:
+                        continue
                     self._offered.set_result(ConfigError(f"MCP server {self._section.name} does not start: {reason}"))
                     return
                 if self._stopping.is_set():
@@ -121,12 +125,14 @@ class McpServer:
             async with AsyncExitStack() as stack:
                 async with asyncio.timeout(self._section.start_s):
                     link = await stack.enter_async_context(
-                        open_link(self._section, self._guard, self._base, self._note_change)
+                        open_link(self._section, self._guard, self._base, self._note_change, older=self._older)
                     )
                     self._took(await link.tools())
                 await self._serve(link)
             return "its connection ended"
         except Exception as error:  # the owner: whatever a server or the library does, the next try comes
+            if not self._offered.done() and hung_up(error) and self._section.command is not None:
+                self._older = True
             reason = start_problem(error)
             if not reason:
                 log.exception("MCP server %s failed in a way that is not known", self._section.name)

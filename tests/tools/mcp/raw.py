@@ -99,6 +99,8 @@ def main() -> None:
         sys.exit(3)
     for line in sys.stdin:
         request = json.loads(line)
+        if HOW == "older" and request["method"] == "server/discover":
+            sys.exit(1)
         if "id" in request:
             answer(request)
     if HOW == "stubborn":

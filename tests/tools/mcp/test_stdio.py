@@ -205,6 +205,14 @@ def test_answers_that_are_no_results_are_told_apart(how: str, effect: str, messa
     assert outcome.unknown is unknown
 
 
+def test_a_server_that_ends_at_the_newer_greeting_is_given_the_older_one() -> None:
+    async def main() -> ToolOutcome:
+        async with stage(raw_program("older")) as on:
+            return await on.call("go", text="a")
+
+    assert asyncio.run(main()).output == '{"text":"a"}'
+
+
 def test_noise_beside_the_messages_does_no_harm(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> ToolOutcome:
         async with stage(raw_program("chatty")) as on:
