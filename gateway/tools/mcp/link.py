@@ -154,7 +154,7 @@ async def open_link(
 
 
 def hung_up(error: BaseException) -> bool:
-    """Tell whether a server ended the connection in place of an answer, as some do at a greeting that is new to them."""
+    """Tell whether a server ended the connection in place of an answer, as some do at a greeting new to them."""
     if isinstance(error, BaseExceptionGroup):
         return hung_up(error.exceptions[0])
     return isinstance(error, MCPError) and error.code == mcp_types.CONNECTION_CLOSED
