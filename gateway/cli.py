@@ -14,10 +14,12 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 agents_app = typer.Typer(no_args_is_help=True, help="The agents file.")
 calls_app = typer.Typer(invoke_without_command=True, help="Calls that were taken: list them, show one.")
 tools_app = typer.Typer(no_args_is_help=True, help="Functions of a model: list an agent's, look into a document.")
+deliveries_app = typer.Typer(no_args_is_help=True, help="What businesses were told of calls: list, show, send again.")
 simulate_app = typer.Typer(no_args_is_help=True, help="A Realtime model, a telephone network, a load of calls.")
 app.add_typer(agents_app, name="agents")
 app.add_typer(calls_app, name="calls")
 app.add_typer(tools_app, name="tools")
+app.add_typer(deliveries_app, name="deliveries")
 app.add_typer(simulate_app, name="simulate")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -159,6 +161,35 @@ def show_call(
     from gateway.show import show_call as run
 
     raise typer.Exit(run(call_id, picture, as_json=as_json))
+
+
+@deliveries_app.command("list")
+def list_deliveries(
+    state: Annotated[str | None, typer.Option(help="waiting, delivered or dead.")] = None,
+    call_id: Annotated[str | None, typer.Option("--call", help="Of this call only.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List the newest deliveries, without what they hold."""
+    from gateway.deliveries.command import list_deliveries as run
+
+    raise typer.Exit(run(state, call_id, limit, as_json=as_json))
+
+
+@deliveries_app.command("show")
+def show_delivery(delivery_id: Annotated[str, typer.Argument(help="Its id.")], as_json: AsJson = False) -> None:
+    """Show one delivery and what it holds: words of callers, so mind who looks."""
+    from gateway.deliveries.command import show_delivery as run
+
+    raise typer.Exit(run(delivery_id, as_json=as_json))
+
+
+@deliveries_app.command("replay")
+def replay_delivery(delivery_id: Annotated[str, typer.Argument(help="Its id.")], as_json: AsJson = False) -> None:
+    """Send one again that was delivered or given up. Exit 1 when it waits already."""
+    from gateway.deliveries.command import replay_delivery as run
+
+    raise typer.Exit(run(delivery_id, as_json=as_json))
 
 
 @app.command()

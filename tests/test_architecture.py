@@ -24,7 +24,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "agents": frozenset({"agentfile", "core", "errors"}),
     "plans": frozenset({"agents", "core", "realtime", "tools"}),
     "tools": frozenset({"agents", "config", "core", "errors", "store"}),
-    "deliveries": frozenset({"config", "errors", "operator", "records", "show", "store", "tools"}),
+    "deliveries": frozenset({"config", "errors", "operator", "records", "store", "tools"}),
     "outbound": frozenset({"apikeys", "config", "errors", "store"}),
     "session": frozenset({"carriers", "core", "errors"}),
     "registry": frozenset({"carriers", "core", "errors", "session"}),

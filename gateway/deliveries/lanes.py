@@ -13,7 +13,7 @@ from gateway.store.rows import StoredDelivery
 
 __all__ = ["Held", "Lanes"]
 
-IN_FLIGHT = 64
+IN_FLIGHT = 32
 PER_HOST = 4
 HOLD_S = 20.0
 QUICK_PACE_S = 0.02
