@@ -40,6 +40,7 @@ SERVING = ("core", "hearing", "carriers", "realtime", "store", "records", "tools
 SERVING_MODULES = (
     "app",
     "calls",
+    "office",
     "server",
     "serve",
     "session",
