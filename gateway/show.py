@@ -74,7 +74,8 @@ def show_call(call_id: str, picture: Path | None = None, *, as_json: bool = Fals
     figures = _draw(call, timeline, picture) if picture is not None else None
     if as_json:
         measured = {"picture": str(picture), "recording": figures.to_json()} if figures is not None else {}
-        _json({**_call_facts(call), "timeline": [_plain(line) for line in timeline.lines], **measured})
+        told = {name: [_plain(one) for one in part] for name, part in _parts(timeline)}
+        _json({**_call_facts(call), **told, **measured})
         return 0
     console = _console()
     console.print(_facts_table(call))
@@ -171,6 +172,10 @@ def _draw(call: StoredCall, timeline: Timeline, picture: Path) -> CallLatency:
         raise RecordingError(f"{picture} cannot be written: {error.strerror}") from None
 
 
+def _parts(timeline: Timeline) -> tuple[tuple[str, Sequence[object]], ...]:
+    return ("timeline", timeline.lines), ("tools", timeline.tools)
+
+
 def _call_facts(call: StoredCall) -> dict[str, object]:
     facts = {name: _plain(value) for name, value in asdict(call).items()}
     return {**facts, "from_number": mask_number(call.from_number), "to_number": mask_number(call.to_number)}
@@ -210,6 +215,8 @@ def _facts_table(call: StoredCall) -> Table:
         "latency": _turns(latency),
         "barge-ins": _barge_ins(latency),
         "dropped answers": _dropped(usage),
+        "functions": _functions(_object(latency.get("functions"))),
+        "claims": _claims(_object(latency.get("functions"))),
     }
     for name, value in facts.items():
         if value not in (None, "", 0):
@@ -246,6 +253,27 @@ def _barge_ins(latency: Mapping[str, object]) -> str:
     real, false = latency.get("barge_ins"), latency.get("false_barge_ins")
     seemed = f"; {false} that proved to be none" if false else ""
     return f"{real or 0}{seemed}" if real or false else ""
+
+
+def _functions(counts: Mapping[str, object]) -> str:
+    """Return how function calls went: `3 ok, 1 failed; 2 silences filled`."""
+    words = {
+        "ok": "ok",
+        "error": "failed",
+        "pending": "still promised",
+        "cancelled": "given up",
+        "unanswered": "unanswered",
+        "repeated": "repeated",
+    }
+    calls = ", ".join(f"{counts[name]} {word}" for name, word in words.items() if counts.get(name))
+    fillers = counts.get("fillers")
+    filled = f"{fillers} silence{'' if fillers == 1 else 's'} filled" if fillers else ""
+    return "; ".join(part for part in (calls, filled) if part)
+
+
+def _claims(counts: Mapping[str, object]) -> str:
+    unbacked, corrected = counts.get("claims_unbacked"), counts.get("claims_corrected")
+    return f"{unbacked} not backed by a function, corrections asked for: {corrected or 0}" if unbacked else ""
 
 
 def _dropped(usage: Mapping[str, object]) -> str:

@@ -5,6 +5,7 @@ and never raises; audio is only counted, and decoded only for a recording.
 """
 
 import binascii
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from gateway.core.commands import (
     ConfigureTurns,
     CreateResponse,
     Heard,
+    InvokeTool,
     KeepSecret,
     OpenModel,
     PlayAudio,
@@ -26,6 +28,7 @@ from gateway.core.commands import (
 )
 from gateway.core.events import (
     AudioDelta,
+    Briefed,
     CallerAudio,
     CallerSaid,
     Event,
@@ -37,6 +40,7 @@ from gateway.core.events import (
     Spent,
     StreamStarted,
     Tick,
+    ToolResult,
     VoiceStarted,
     VoiceStopped,
 )
@@ -48,6 +52,7 @@ from gateway.records.cost import Cost, Usage
 from gateway.records.journal import Journal
 from gateway.records.latency import percentile
 from gateway.records.recording import Recording
+from gateway.records.tally import Functions, Tally
 from gateway.store.rows import CallChanges, CallEnd, JournalEntry, JsonValue
 
 __all__ = ["CallBook", "CallLog", "Pricing", "Summary"]
@@ -56,6 +61,8 @@ DEFAULT_TURNS = TurnTaking()
 MOST_TOKENS = 64
 """Tokens of secrets that are looked for in what is written; nobody keys in more during one call."""
 HIDDEN = "[token]"
+TOKEN = re.compile(r"vault_[A-Za-z0-9_-]{16,}")
+"""What `gateway.vault` hands out. A telephone call that goes on brings tokens which only the ledger knows."""
 
 
 class CallLog(Protocol):
@@ -83,6 +90,7 @@ class Summary:
     """Sounds of the caller that only paused the agent."""
     dropped: Dropped = field(default_factory=Dropped)
     """Early answers that nobody heard."""
+    functions: Functions = field(default_factory=Functions)
     recoveries: int = 0
     usage: Usage = field(default_factory=Usage)
     cost_usd: Decimal | None = None
@@ -114,6 +122,7 @@ class CallBook:
         self._journal = Journal(call_id, log, started_s)
         self._recording: Recording | None = None
         self._bill = Bill(pricing)
+        self._tally = Tally()
         self._summary = Summary()
         self._interrupted_s = -1.0
         self._heard_by_model = AudioClock()
@@ -142,7 +151,11 @@ class CallBook:
             case ResponseDone(usage=usage) | CallerSaid(usage=usage) if usage is not None:
                 self._count(event, usage, now)
             case SecretKept(token=token) if token:
-                self._tokens = [*self._tokens, token][-MOST_TOKENS:]
+                self._hide([token])
+            case Briefed(calls=calls):
+                self._hide([token for call in calls for token in TOKEN.findall(f"{call.arguments} {call.output}")])
+            case ToolResult():
+                self._tally.answered(event)
         self._write("<", type(event).__name__, self._told(event), now)
 
     def command(self, command: Command, now: float) -> None:
@@ -156,6 +169,8 @@ class CallBook:
                 self._heard_by_model.restart()
             case ConfigureTurns(turns):
                 self._padding_ms = turns.prefix_padding_ms
+            case InvokeTool(tool_call_id):
+                self._tally.invoked(tool_call_id)
         self._write_command(command, now)
 
     def _write_command(self, command: Command, now: float) -> None:
@@ -169,8 +184,9 @@ class CallBook:
             case Record(kind, data):
                 self._note(kind, data, now)
                 self._write("=", kind, data, now)
-            case CreateResponse(wish_id, instructions):
-                self._write(">", "CreateResponse", {"wish_id": wish_id, "own": instructions is not None}, now)
+            case CreateResponse(wish_id, instructions, tools):
+                own = instructions is not None
+                self._write(">", "CreateResponse", {"wish_id": wish_id, "own": own, "tools": tools}, now)
             case KeepSecret(secret_id):
                 self._write(">", "KeepSecret", {"secret_id": secret_id}, now)
             case StartTransfer():
@@ -192,6 +208,7 @@ class CallBook:
         priced = self._bill.price()
         summary = self._summary
         summary.dropped = self._bill.price_of_dropped()
+        summary.functions = self._tally.total()
         summary.reason = reason
         summary.duration_s = now - self._started_s
         summary.usage, summary.cost, summary.cost_usd = priced.usage, priced, priced.total_usd
@@ -225,6 +242,7 @@ class CallBook:
             self._recording.agent(begins_s, binascii.a2b_base64(payload)[: round(ms * BYTES_PER_MS)])
 
     def _note(self, kind: str, data: object, now: float) -> None:
+        self._tally.noted(kind, data)
         match kind, data:
             case "turn_latency", {"ms": int(ms)}:
                 self._summary.turns_ms.append(ms)
@@ -268,6 +286,9 @@ class CallBook:
             case _:
                 return asdict(event)
 
+    def _hide(self, tokens: Sequence[str]) -> None:
+        self._tokens = list(dict.fromkeys([*self._tokens, *tokens]))[-MOST_TOKENS:]
+
     def _since_offer(self, at_s: float) -> float:
         return round(at_s - self._started_s, 4)
 
@@ -293,10 +314,13 @@ def _without(value: JsonValue, tokens: Sequence[str]) -> JsonValue:
 
 
 def _latency(summary: Summary) -> dict[str, JsonValue]:
+    """Return how the call went for the caller; `functions` is there only where one was called or claimed."""
     turns = summary.turns_ms
     figures: dict[str, JsonValue] = {
         "turns_ms": list(turns),
         "barge_ins": summary.barge_ins,
         "false_barge_ins": summary.false_barge_ins,
     }
+    if summary.functions:
+        figures["functions"] = summary.functions.to_json()
     return figures | {"p50_ms": percentile(turns, 50), "p95_ms": percentile(turns, 95)}

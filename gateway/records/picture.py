@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape
 
 from gateway.records.latency import CallLatency, measure
 from gateway.records.speech import RecordingError, WavReader
-from gateway.records.timeline import Line, Timeline
+from gateway.records.timeline import Line, Timeline, ToolWait
 from gateway.records.ulaw import peaks
 
 __all__ = ["draw"]
@@ -37,6 +37,8 @@ svg { background: #ffffff; font: 11px system-ui, "Segoe UI", "DejaVu Sans", Aria
 .grid { stroke: #d8dee4; stroke-width: .6 } .name { font-weight: 600; font-size: 12px }
 .caller { fill: #0969da } .agent { fill: #1a7f37 } .callerspan { fill: #0969da; opacity: .10 }
 .agentspan { fill: #1a7f37; opacity: .10 } .wait { fill: #bf8700; opacity: .35 } .failed { fill: #cf222e; opacity: .35 }
+.promised { fill: #bf8700; fill-opacity: .10; stroke: #bf8700; stroke-opacity: .6; stroke-dasharray: 3 3 }
+.broken { fill: #cf222e; fill-opacity: .08; stroke: #cf222e; stroke-opacity: .6; stroke-dasharray: 3 3 }
 .gap { fill: #8250df; opacity: .16 } .gapline { stroke: #8250df; stroke-width: 1.4; fill: none }
 .gaptext { fill: #6639ba; font-weight: 600 } .barge { stroke: #cf222e; stroke-width: 1.4; stroke-dasharray: 4 3 }
 .bargetext { fill: #a40e26; font-weight: 600 } .words { fill: #57606a }
@@ -175,15 +177,31 @@ def _said(line: Line, x: float, y: float, room: int) -> str:
 
 
 def _tools(timeline: Timeline, scale: _Scale) -> Iterator[str]:
+    """Draw each wait; from a promised result on, where the agent went on, it is only outlined."""
     free = _Free()
     for wait in timeline.tools:
-        end_s = wait.end_s if wait.end_s is not None else scale.duration_s + scale.offset_s
-        begin, end = scale.of_call(wait.begin_s), scale.of_call(end_s)
-        yield _box(begin, end, TOOLS_TOP, 20, "wait" if wait.ok else "failed")
-        took = f"{1000 * (wait.end_s - wait.begin_s):.0f} ms" if wait.end_s is not None else "no answer"
-        label = f"{wait.name[:40]} {took}{'' if wait.ok or wait.end_s is None else ', failed'}"
+        last_s = wait.end_s if wait.end_s is not None else scale.duration_s + scale.offset_s
+        promised_s = wait.pending_s
+        begin, end = scale.of_call(wait.begin_s), scale.of_call(last_s if promised_s is None else promised_s)
+        yield _box(begin, end, TOOLS_TOP, 20, "wait" if wait.ok or promised_s is not None else "failed")
+        if promised_s is not None:
+            yield _box(end, scale.of_call(last_s), TOOLS_TOP, 20, "promised" if wait.ok else "broken")
+        label = _wait_label(wait)
         if free.take(begin, len(label)):
             yield _write(begin, TOOLS_TOP + 36, label)
+
+
+def _wait_label(wait: ToolWait) -> str:
+    """Return how long a wait was, and what came of it: `refund 120 ms, result after 42.1 s`."""
+    name, failed = wait.name[:40], "" if wait.ok else ", failed"
+    took_s = wait.end_s - wait.begin_s if wait.end_s is not None else None
+    if wait.pending_s is not None:
+        head = f"{name} {1000 * (wait.pending_s - wait.begin_s):.0f} ms"
+        return f"{head}, no result" if took_s is None or wait.ended else f"{head}, result after {took_s:.1f} s{failed}"
+    if took_s is None:
+        return f"{name} no answer"
+    ended = {"timed_out": ", no answer in time", "given_up": ", given up"}.get(wait.ended, failed)
+    return f"{name} {1000 * took_s:.0f} ms{ended}"
 
 
 def _barge_ins(timeline: Timeline, scale: _Scale) -> Iterator[str]:

@@ -10,12 +10,28 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from gateway.records.story import Interruption, Latency, Line, Timeline, ToolWait, Who, clean, number, text
+from gateway.records.beginstory import BeginStory
+from gateway.records.story import (
+    Interruption,
+    Latency,
+    Line,
+    Timeline,
+    ToolWait,
+    Who,
+    brief,
+    clean,
+    number,
+    parts,
+    text,
+)
+from gateway.records.toolstory import ToolStory
 from gateway.records.words import Words
 from gateway.store import JournalEntry, StoredCall
 
 __all__ = ["Interruption", "Latency", "Line", "Timeline", "ToolWait", "Who", "tell"]
 
+COLLECT_DIGITS = "collect_digits"
+"""The function of the gateway, and what operators call theirs."""
 HIDDEN_DIGIT = "•"
 """Stands in the journal for a key of a secret entry."""
 RESUMED: Mapping[str, str] = MappingProxyType(
@@ -54,8 +70,11 @@ MUTED: Mapping[tuple[bool, bool], str] = MappingProxyType(
 def tell(call: StoredCall | None, journal: Iterable[JournalEntry]) -> Timeline:
     """Tell a call; `call` adds the end when the journal lacks it."""
     entries = list(journal)
-    told = _Told(Words(entries))
+    words = Words(entries)
+    told, tools, beginning = _Told(words), ToolStory(entries, words), BeginStory(entries)
     for entry in entries:
+        told.lines += beginning.tell(entry)
+        told.lines += tools.tell(entry)
         tell_kind = _KINDS.get(entry.kind)
         if tell_kind is not None:
             tell_kind(told, entry)
@@ -63,7 +82,7 @@ def tell(call: StoredCall | None, journal: Iterable[JournalEntry]) -> Timeline:
     return Timeline(
         call.call_id if call is not None else entries[0].call_id if entries else "",
         tuple(sorted(told.lines, key=lambda line: line.at_s)),
-        tuple(sorted(told.tools, key=lambda wait: wait.begin_s)),
+        tuple(tools.waits()),
         tuple(told.barge_ins),
         tuple(told.latencies),
         told.recorded_from_s,
@@ -74,12 +93,13 @@ def tell(call: StoredCall | None, journal: Iterable[JournalEntry]) -> Timeline:
 class _Told:
     words: Words
     lines: list[Line] = field(default_factory=list)
-    tools: list[ToolWait] = field(default_factory=list)
     barge_ins: list[Interruption] = field(default_factory=list)
     latencies: list[Latency] = field(default_factory=list)
     recorded_from_s: float = 0.0
-    waiting: dict[str, tuple[str, float]] = field(default_factory=dict)
-    """By tool call: its name and time."""
+    collecting: str = ""
+    """The function call, or the operator, whose entry of keys is not over; the response that made it is `collector`."""
+    collector: str = ""
+    language: str = ""
     sessions: int = 0
     hung_up: bool = False
     ended: bool = False
@@ -88,8 +108,6 @@ class _Told:
         self.lines.append(Line(at_s, who, kind, what, ms))
 
     def finish(self, call: StoredCall | None, last_s: float) -> None:
-        for name, begin_s in self.waiting.values():
-            self.tools.append(ToolWait(name, begin_s, None, None))
         if call is not None and call.end_reason is not None and not self.ended:
             at_s = last_s if call.duration_ms is None else call.duration_ms / 1000
             detail = f": {clean(call.end_detail)}" if call.end_detail else ""
@@ -129,6 +147,8 @@ def _dtmf(told: _Told, entry: JournalEntry) -> None:
 def _digits(told: _Told, entry: JournalEntry) -> None:
     secret = ", kept secret" if entry.data.get("secure") else ""
     status = text(entry.data, "status")
+    if status != "again":
+        told.collecting = ""
     count = text(entry.data, "count")
     digits = f"{count} digit{'' if count == '1' else 's'}{secret}"
     told.line(entry.at_s, "caller", "digits", f"keys in {digits}: {DIGITS.get(status, status)}")
@@ -159,6 +179,8 @@ def _resumed(told: _Told, entry: JournalEntry) -> None:
 
 def _early_dropped(told: _Told, entry: JournalEntry) -> None:
     calls = number(entry.data, "calls") or 0
+    if told.collector == text(entry.data, "response_id"):
+        told.collecting = ""
     tools = f", with {calls:.0f} function calls that did not run" if calls else ""
     told.line(entry.at_s, "gateway", "early_dropped", f"drops the early answer: the caller goes on{tools}")
 
@@ -172,6 +194,8 @@ def _early_released(told: _Told, entry: JournalEntry) -> None:
 def _operator(told: _Told, entry: JournalEntry) -> None:
     who, action, outcome = (text(entry.data, name) for name in ("who", "action", "outcome"))
     told.line(entry.at_s, "gateway", "operator", f"{who or 'an operator'} asks for {action}: {outcome}")
+    if action == COLLECT_DIGITS and outcome == "done":
+        told.collecting, told.collector = text(entry.data, "command_id"), ""
 
 
 def _transfer(told: _Told, entry: JournalEntry) -> None:
@@ -215,25 +239,25 @@ def _turn_latency(told: _Told, entry: JournalEntry) -> None:
         told.line(entry.at_s, "agent", "answers", "first audio after the caller", round(ms))
 
 
-def _invoke_tool(told: _Told, entry: JournalEntry) -> None:
-    name = text(entry.data, "name") or "?"
-    told.waiting[text(entry.data, "tool_call_id")] = (name, entry.at_s)
-    told.line(entry.at_s, "tool", "tool_call", f"{name} {text(entry.data, 'arguments')}".rstrip())
+def _claim(told: _Told, entry: JournalEntry) -> None:
+    said, tool = brief(text(entry.data, "text")), text(entry.data, "tool")
+    if entry.kind == "claim_unbacked":
+        told.line(entry.at_s, "agent", entry.kind, f'claims "{said}", but {tool} was not carried out')
+    else:
+        told.line(entry.at_s, "gateway", entry.kind, f"has the model set right what it claimed of {tool}")
 
 
-def _tool_result(told: _Told, entry: JournalEntry) -> None:
-    asked = told.waiting.pop(text(entry.data, "tool_call_id"), None)
-    ok = entry.data.get("ok") is True
-    answer = text(entry.data, "output") or text(entry.data, "detail")
-    if asked is None:
-        told.line(entry.at_s, "tool", "tool_result", f"an answer that nobody waits for {answer}".rstrip())
-        return
-    name, begin_s = asked
-    told.tools.append(ToolWait(name, begin_s, entry.at_s, ok))
-    outcome = "answers" if ok else "fails"
-    told.line(
-        entry.at_s, "tool", "tool_result", f"{name} {outcome} {answer}".rstrip(), round(1000 * (entry.at_s - begin_s))
-    )
+def _language(told: _Told, entry: JournalEntry) -> None:
+    section = entry.data.get("transcription")
+    language = text(section, "language") if isinstance(section, Mapping) else ""
+    if language and language != told.language:  # a new session is told of it again
+        told.language = language
+        told.line(entry.at_s, "gateway", "language", f"expects the caller to speak {language}")
+
+
+def _output(told: _Told, entry: JournalEntry) -> None:
+    if told.collecting and text(entry.data, "tool_call_id") == told.collecting:
+        told.collecting = ""  # refused, or over
 
 
 def _response_done(told: _Told, entry: JournalEntry) -> None:
@@ -241,6 +265,9 @@ def _response_done(told: _Told, entry: JournalEntry) -> None:
     if status in ("failed", "incomplete"):
         why = text(entry.data, "reason")
         told.line(entry.at_s, "model", "error", f"response {status} {why}".rstrip())
+    for call in parts(entry.data, "calls"):
+        if status == "completed" and text(call, "name") == COLLECT_DIGITS and not told.collecting:
+            told.collecting, told.collector = text(call, "tool_call_id"), text(entry.data, "response_id")
 
 
 def _trouble(told: _Told, entry: JournalEntry) -> None:
@@ -274,8 +301,11 @@ def _hang_up(told: _Told, entry: JournalEntry) -> None:
 
 def _end(told: _Told, entry: JournalEntry) -> None:
     told.ended = True
-    detail = text(entry.data, "detail")
-    told.line(entry.at_s, "gateway", "end", f"{text(entry.data, 'reason')}{': ' if detail else ''}{detail}")
+    detail, reason = text(entry.data, "detail"), text(entry.data, "reason")
+    if told.collecting:
+        why = "the caller was transferred" if reason == "transferred" else "the call ended"
+        told.line(entry.at_s, "caller", "digits", f"keys in no complete entry: {why}")
+    told.line(entry.at_s, "gateway", "end", f"{reason}{': ' if detail else ''}{detail}")
 
 
 _KINDS: Mapping[str, Callable[[_Told, JournalEntry], None]] = MappingProxyType(
@@ -301,8 +331,10 @@ _KINDS: Mapping[str, Callable[[_Told, JournalEntry], None]] = MappingProxyType(
         "muted": _muted,
         "ConfigureTurns": _turns,
         "turn_latency": _turn_latency,
-        "InvokeTool": _invoke_tool,
-        "ToolResult": _tool_result,
+        "claim_unbacked": _claim,
+        "claim_corrected": _claim,
+        "ConfigureLanguage": _language,
+        "SubmitToolOutput": _output,
         "ResponseDone": _response_done,
         "ModelError": _trouble,
         "ModelFault": _trouble,
@@ -310,7 +342,6 @@ _KINDS: Mapping[str, Callable[[_Told, JournalEntry], None]] = MappingProxyType(
         "OpenModel": _open_model,
         "recover": _note,
         "recovered": _note,
-        "tool_timeout": _note,
         "stop": _note,
         "journal_full": _note,
         "journal_dropped": _note,

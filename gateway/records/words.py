@@ -32,6 +32,11 @@ class Words:
         self._over = False
         self._voice_s: float | None = None
         """When our own ear first heard the caller since the last turn was committed."""
+        self._caller: dict[str, str] = {}
+        self._agent: defaultdict[str, list[JournalEntry]] = defaultdict(list)
+        """By response: what was generated in it."""
+        self._responses: dict[str, str] = {}
+        """By wish: the response that came of it."""
         for entry in journal:
             self._read(entry)
 
@@ -57,6 +62,19 @@ class Words:
             return f"{whole} [heard in part]"
         of = f" of {received_ms / 1000:.1f}" if received_ms is not None else ""
         return f"{whole} [heard {heard_ms / 1000:.1f}{of} s]"
+
+    def said_by_caller(self, item_id: str) -> str:
+        return self._caller.get(item_id, "")
+
+    def sounded(self, item_id: str) -> bool:
+        """Return whether the caller heard anything of an item."""
+        return self._heard_ms.get(item_id, 0.0) > 0
+
+    def heard_of_wish(self, wish_id: str) -> str:
+        """Return what the caller heard of the response that we asked for under this name."""
+        response_id = self._responses.get(wish_id)
+        said = self._agent[response_id] if response_id else []
+        return " ".join(words for words in map(self.heard, said) if words)
 
     def _until_the_end(self, item_id: str, whole: str) -> str | None:
         """Return what was heard of an item that nobody cut: all of it, unless the end of the call came first."""
@@ -94,3 +112,15 @@ class Words:
                 self._dropped.add(text(data, "response_id"))
             case kind if kind in CUTS and item_id:
                 self._cut[item_id] = data
+            case _:
+                self._read_words(entry)
+
+    def _read_words(self, entry: JournalEntry) -> None:
+        data = entry.data
+        match entry.kind:
+            case "CallerSaid":
+                self._caller[text(data, "item_id")] = text(data, "text").strip()
+            case "AgentSaid":
+                self._agent[text(data, "response_id")].append(entry)
+            case "ResponseCreated":
+                self._responses[text(data, "wish_id")] = text(data, "response_id")
