@@ -40,6 +40,13 @@ class Metrics:
         self._dropped = Counter(
             "gateway_dropped_answers", "Early answers that the caller never heard.", registry=self._registry
         )
+        self._fillers = Counter("gateway_fillers", "Silences filled while a function ran.", registry=self._registry)
+        self._unbacked = Counter(
+            "gateway_claims_unbacked", "Claims of agents that no function of the call backs.", registry=self._registry
+        )
+        self._corrected = Counter(
+            "gateway_claims_corrected", "Times a model was told to set its claims right.", registry=self._registry
+        )
         self._renewals = Counter("gateway_session_renewals", "Model sessions replaced.", registry=self._registry)
         self._tools = Histogram(
             "gateway_tool_duration_seconds",
@@ -82,6 +89,9 @@ class Metrics:
         self._barge_ins.inc(summary.barge_ins)
         self._false_barge_ins.inc(summary.false_barge_ins)
         self._dropped.inc(summary.dropped.answers)
+        self._fillers.inc(summary.functions.fillers)
+        self._unbacked.inc(summary.functions.claims_unbacked)
+        self._corrected.inc(summary.functions.claims_corrected)
         self._renewals.inc(summary.recoveries)
         if summary.cost_usd is not None:
             self._cost.inc(float(summary.cost_usd))
