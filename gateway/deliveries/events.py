@@ -16,6 +16,7 @@ EventType: TypeAlias = Literal[
 API_VERSION = "1"
 MOST_BYTES = 256 * 1024
 """The longest body."""
+MOST_DATA_BYTES = MOST_BYTES - 1024
 KEY_CHARS = 40
 
 
@@ -37,11 +38,21 @@ def envelope(id_: str, kind: EventType, at: datetime, data: Mapping[str, object]
 
 
 def row(
-    kind: EventType, call_id: str, agent: str, to: "tuple[str, str | None]", at: datetime, key: str, data: object
+    kind: EventType,
+    call_id: str,
+    agent: str,
+    to: "tuple[str, str | None]",
+    at: datetime,
+    key: str,
+    data: Mapping[str, object],
 ) -> DeliveryRow:
-    """Return the row of an event that is due now. `to` is the URL and the reference to its secret."""
+    """Return the row of an event that is due now. `to` is the URL and the reference to its secret.
+
+    Of data that cannot be sent only the call is left: that it happened is told all the same.
+    """
     id_ = delivery_id(call_id, kind, key)
-    assert isinstance(data, Mapping)
+    if not fitting(data, MOST_DATA_BYTES):
+        data = {"call": data.get("call")}
     return DeliveryRow(id_, kind, call_id, agent, to[0], to[1], envelope(id_, kind, at, data), at, at)
 
 

@@ -164,6 +164,14 @@ def test_nothing_that_is_no_json_keeps_an_end_from_being_told(hostile: Any) -> N
     assert len(row.body.encode()) <= MOST_BYTES and json.loads(row.body)["data"]["reason"] == "caller_hangup"
 
 
+@pytest.mark.parametrize("hostile", [float("nan"), "x" * 300_000, object()])
+def test_what_cannot_be_sent_is_left_out_of_what_happened(hostile: Any) -> None:
+    it = Reported(Address())
+    it.reporter.tell("callback.requested", FACTS, "t1", {"arguments": {"reason": hostile}})
+    data = it.log.data("callback.requested")
+    assert data.keys() == {"call"} and data["call"]["from"] == "+14155550101"
+
+
 def test_ids_are_fit_for_a_signature_and_the_same_for_the_same_event() -> None:
     assert delivery_id("call_1", "call.ended") == "call_1:call_ended"
     strange = delivery_id("call_1", "transcript.turn", "item.\n✓ " * 100)
