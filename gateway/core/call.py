@@ -216,7 +216,9 @@ class Call:
     ) -> list[Command]:
         match event:
             case ev.ResponseCreated():
-                return self._speaking.response_created(event)
+                commands = self._speaking.response_created(event)
+                self._invoking.seen_by(event.response_id)
+                return commands
             case ev.ResponseDone():
                 return self._response_done(event, now)
             case ev.OutputAccepted():
@@ -341,7 +343,7 @@ class Call:
             return [Record("recover", {"reason": reason.value}), CloseModel(), OpenModel()]
         if not state.active:
             return []
-        if not self._recovery.begin(reason, now, answering=state.slot.state is not SlotState.FREE or state.slot.wanted):
+        if not self._recovery.begin(reason, now, answering=state.slot.answer_due):
             return self._fail(reason, now)
         state.enter(Phase.RECOVERING)
         state.model_up = False

@@ -203,12 +203,21 @@ class Invoking:
             self._action = _Action(event.action, event.target)
         if not event.say or self._ending.own_end is not None:
             return []
-        if not self._speaking.say(event.say, interruptible=True):
+        if not self._speaking.say(event.say, interruptible=True, speaks_for=event.tool_call_id):
             return [Record("say_refused", {"tool_call_id": event.tool_call_id})]
         self._spoken[event.tool_call_id] = None
         while len(self._spoken) > KEPT_SPOKEN:
             self._spoken.popitem(last=False)
         return []
+
+    def seen_by(self, response_id: str) -> None:
+        """A response was created. One that says what it was told to say tells of no call but the one it speaks for."""
+        slot, tool_calls = self._state.slot, self._state.tool_calls
+        tool_calls.seen_by(response_id)
+        for call in tool_calls.untold() if slot.instructed else ():
+            speaks_for = slot.speaks_for and slot.speaks_for in (call.tool_call_id, call.follows)
+            if call.seen_by == response_id and not speaks_for:
+                call.seen_by = ""
 
     def answer(self, tool_call_id: str, output: str) -> list[Command]:
         """Give a function call its output, once, and so whoever follows it."""

@@ -146,7 +146,11 @@ class Playout:
 
     def plays_own(self, name: str) -> bool:
         """Return whether some of it is still unheard."""
-        return any(piece.item_id == OWN + name for pieces in (self._sent, self._tail) for piece in pieces)
+        return self.plays(OWN + name)
+
+    def plays(self, response_id: str) -> bool:
+        """Return whether some audio of a response is still unheard."""
+        return any(piece.response_id == response_id for pieces in (self._sent, self._tail) for piece in pieces)
 
     def occupy(self, seconds: float, now: float) -> None:
         """Leave the line to something else: what comes next plays after it. Only while nothing is unheard."""

@@ -1,9 +1,11 @@
 """The response slot: the model runs one in-conversation response at a time.
 
 States. FREE: none runs. ASKED: we sent `response.create` and wait for `response.created`. ACTIVE: one runs, ours
-or one that the server began by itself after caller speech. At most one wish is kept while the slot is taken; it is
-asked when the slot comes free. A wish that answers function outputs is satisfied by any response created after the
-model accepted those outputs, so that the caller does not hear the answer twice.
+or one that the server began by itself after caller speech. Wishes are kept while the slot is taken, and asked one
+after the other when it comes free: one for whatever the model has to say, one with instructions, and those for exact
+words. Two of a kind become one, of two kinds never: what is said with words of ours says nothing else. A wish that
+answers function outputs is satisfied by any response in the model's own words created after the model accepted those
+outputs, so that the caller does not hear the answer twice.
 
 The server refuses a `response.create` that meets a response of its own (`conversation_already_has_active_response`):
 the wish is then kept again, never lost.
@@ -29,6 +31,7 @@ class Wish:
 
     wish_id: str
     instructions: str | None = None
+    """In whose place the session's own stand; None: the model says what it has to say."""
     outputs: set[str] = field(default_factory=set)
     """Function outputs that it is to answer and the model has not yet accepted; see `answers_outputs`."""
     answers_outputs: bool = False
@@ -38,6 +41,10 @@ class Wish:
     """Whether it was asked for before."""
     dropped: bool = False
     """Whether it is not wanted any more, although it was asked: it is cancelled when it comes."""
+    exact: bool = False
+    """Whether the words are given: they are not the model's."""
+    speaks_for: str = ""
+    """The function call whose answer these words are, by its id."""
     filler: bool = False
     """Whether it only fills a silence: it may call no function, answers nothing, and gives way to any other wish."""
 
@@ -48,7 +55,13 @@ class ResponseSlot:
     def __init__(self) -> None:
         self.state = SlotState.FREE
         self.response_id = ""
-        self._wish: Wish | None = None
+        self.instructed = False
+        """Whether the response that runs, or ran last, was asked for with instructions."""
+        self.exact = False
+        """Whether its words were given."""
+        self.speaks_for = ""
+        """The function call whose answer they are."""
+        self._wishes: list[Wish] = []
         self._asked: Wish | None = None
         self._cancelled = False
         self._count = 0
@@ -56,57 +69,75 @@ class ResponseSlot:
     @property
     def wanted(self) -> bool:
         """Whether a wish waits for the slot."""
-        return self._wish is not None
+        return bool(self._wishes)
 
     @property
     def asked(self) -> Wish | None:
         """The wish that was asked and not yet answered."""
         return self._asked
 
+    @property
+    def answer_due(self) -> bool:
+        """Whether the model speaks, or has yet to say something in its own words."""
+        waiting = [*self._wishes, *([self._asked] if self._asked is not None else [])]
+        return self.state is SlotState.ACTIVE or any(w.instructions is None and not w.dropped for w in waiting)
+
     def want(
-        self, instructions: str | None = None, outputs: set[str] | None = None, *, protected: bool = False
+        self,
+        instructions: str | None = None,
+        outputs: set[str] | None = None,
+        *,
+        protected: bool = False,
+        exact: bool = False,
+        speaks_for: str = "",
     ) -> None:
-        """Keep a wish. A second one joins the first: one response answers both."""
-        self._count += 1
-        wish = Wish(f"w{self._count}", instructions, outputs or set(), outputs is not None, protected)
-        if self._wish is not None and not self._wish.filler:
-            wish.instructions = wish.instructions or self._wish.instructions
-            wish.protected = wish.protected or self._wish.protected
-            wish.outputs |= self._wish.outputs
-            wish.answers_outputs = wish.answers_outputs and self._wish.answers_outputs
-        self._wish = wish
+        """Keep a wish. A second one of its kind joins the first: one response answers both."""
+        wish = Wish(self._name(), instructions, outputs or set(), outputs is not None, protected)
+        wish.exact, wish.speaks_for = exact, speaks_for
+        self.drop_filler()
+        kept = self._like(wish)
+        if kept is None:
+            self._wishes.append(wish)
+        else:
+            self._wishes[self._wishes.index(kept)] = _joined(kept, wish)
 
     def fill(self, instructions: str) -> None:
         """Keep a wish for a few words in a silence, unless there is another one."""
-        if self._wish is None:
-            self._count += 1
-            self._wish = Wish(f"w{self._count}", instructions, filler=True)
+        if not self._wishes:
+            self._wishes.append(Wish(self._name(), instructions, filler=True))
+
+    def drop_filler(self) -> None:
+        """There is no silence to be filled any more."""
+        self._wishes = [wish for wish in self._wishes if not wish.filler]
 
     def ask(self) -> list[CreateResponse]:
         """Ask for the kept wish if the slot is free."""
-        if self._wish is None or self.state is not SlotState.FREE:
+        if not self._wishes or self.state is not SlotState.FREE:
             return []
-        self._asked, self._wish = self._wish, None
+        self._asked = self._wishes.pop(0)
         self.state = SlotState.ASKED
         return [CreateResponse(self._asked.wish_id, self._asked.instructions, tools=not self._asked.filler)]
 
     def output_accepted(self, tool_call_id: str) -> None:
         """The model has this function output; a response created from now on answers it."""
-        for wish in (self._wish, self._asked):
-            if wish is not None:
-                wish.outputs.discard(tool_call_id)
+        for wish in (*self._wishes, *([self._asked] if self._asked is not None else [])):
+            wish.outputs.discard(tool_call_id)
 
     def created(self, response_id: str, wish_id: str) -> None:
         """A response runs. If it is not the one we asked for, ours will be refused: keep its wish."""
         self.state = SlotState.ACTIVE
         self.response_id = response_id
         self._cancelled = False
-        fills = self._asked is not None and self._asked.filler and wish_id == self._asked.wish_id
-        if self._asked is not None and wish_id != self._asked.wish_id:
-            self._keep(self._asked)
-        self._asked = None
-        if not fills and self._wish is not None and self._wish.answers_outputs and not self._wish.outputs:
-            self._wish = None
+        asked, self._asked = self._asked, None
+        mine = asked is not None and wish_id == asked.wish_id
+        self.instructed = mine and asked is not None and asked.instructions is not None
+        self.exact = mine and asked is not None and asked.exact
+        self.speaks_for = asked.speaks_for if mine and asked is not None else ""
+        if asked is not None and not mine:
+            self._keep(asked)
+        self.drop_filler()
+        if not self.instructed:
+            self._wishes = [wish for wish in self._wishes if wish.outputs or not wish.answers_outputs]
 
     def cancel(self) -> list[CancelResponse]:
         """Cancel the response that runs, once: it stays in the slot until its `response.done`."""
@@ -155,25 +186,43 @@ class ResponseSlot:
 
     def forget_wish(self) -> None:
         """What was wished for is not wanted any more, nor what was asked and has not begun."""
-        self._wish = None
+        self._wishes.clear()
         if self._asked is not None:
             self._asked.dropped = True
 
     def reset(self, *, keep_words: bool = False) -> None:
         """The session is gone, and with it every response and wish, or every one that was not for certain words."""
-        wishes = [wish for wish in (self._asked, self._wish) if wish is not None and not wish.dropped]
+        wishes = [*([self._asked] if self._asked is not None else []), *self._wishes]
         self.state = SlotState.FREE
         self.response_id = ""
         self._asked = None
-        words = (wish for wish in wishes if wish.instructions and not wish.filler)
-        self._wish = next(words, None) if keep_words else None
+        words = [wish for wish in wishes if wish.instructions and not wish.filler and not wish.dropped]
+        self._wishes = words if keep_words else []
 
     def _keep(self, wish: Wish) -> None:
+        """Keep a wish that was asked in vain, before all others."""
         if wish.dropped or wish.filler:
             return
-        if self._wish is None or self._wish.filler:
-            self._wish = wish
-        else:
-            self._wish.outputs |= wish.outputs
-            self._wish.instructions = self._wish.instructions or wish.instructions
-            self._wish.protected = self._wish.protected or wish.protected
+        self.drop_filler()
+        newer = self._like(wish)
+        if newer is not None:
+            self._wishes.remove(newer)
+            wish = _joined(wish, newer)
+        self._wishes.insert(0, wish)
+
+    def _like(self, wish: Wish) -> Wish | None:
+        """Return the kept wish that this one can be joined with: exact words stand for themselves."""
+        kind = (wish.instructions is None, False)
+        return next((w for w in self._wishes if not wish.exact and (w.instructions is None, w.exact) == kind), None)
+
+    def _name(self) -> str:
+        self._count += 1
+        return f"w{self._count}"
+
+
+def _joined(older: Wish, newer: Wish) -> Wish:
+    """Return one wish for two of a kind; of two instructions the newer count."""
+    newer.protected = newer.protected or older.protected
+    newer.outputs |= older.outputs
+    newer.answers_outputs = newer.answers_outputs and older.answers_outputs
+    return newer

@@ -6,6 +6,7 @@ heard no voice in it, only its end is handed over: the rest may be nothing but t
 """
 
 import base64
+from collections.abc import Callable
 
 from gateway.core.commands import AppendAudio
 from gateway.core.early import EarlyAudio
@@ -55,9 +56,10 @@ class Shield:
         """Only this wish is asked now; one that was refused is protected again once it is asked again."""
         self._wishes &= {wish_id}
 
-    def heard(self) -> None:
-        """Everything that was generated has been heard; wishes that are still to come stay protected."""
-        self._responses.clear()
+    def heard(self, sounds: Callable[[str], bool]) -> None:
+        """Protect no response any more that does not sound; wishes that are still to come stay protected."""
+        if self._responses:
+            self._responses = {name: asked for name, asked in self._responses.items() if sounds(name)}
 
     def voice(self) -> None:
         """Our own ear hears the caller."""

@@ -6,6 +6,7 @@ is on while any of them wants it. Who ends a turn is the server where it answers
 """
 
 from collections import deque
+from dataclasses import dataclass
 from enum import Enum
 
 from gateway.core import events as ev
@@ -55,6 +56,14 @@ class Hold(Enum):
     MUTED = "muted"
 
 
+@dataclass(slots=True, frozen=True)
+class _Say:
+    text: str
+    interruptible: bool
+    speaks_for: str
+    """The function call whose answer it is; "" for nobody's."""
+
+
 class Speaking:
     """Turns of both sides. Asked for commands by `Call`, which knows the phases."""
 
@@ -68,7 +77,7 @@ class Speaking:
         self._doubt = Doubt(plan.reversible, transcribes=words) if plan.reversible is not None else None
         self._gate = Gate(plan.early_reply, transcribes=plan.transcribes) if plan.early_reply is not None else None
         self._holds: set[Hold] = set()
-        self._says: deque[tuple[str, bool]] = deque()
+        self._says: deque[_Say] = deque()
         self._turns = plan.turns
         self._buffer = InputBuffer()
         self._contested = ""
@@ -290,8 +299,6 @@ class Speaking:
         dropped = asked is not None and asked.dropped and asked.wish_id == event.wish_id
         state.slot.created(event.response_id, event.wish_id)
         self._shield.created(event.wish_id, event.response_id, instructions)
-        if asked is None or not asked.filler or asked.wish_id != event.wish_id:
-            state.tool_calls.seen_by(event.response_id)
         # Ours was created after the caller began to speak: the server does not interrupt it.
         late = event.wish_id and state.turn.speaking and state.active and not self._shield.up
         # The server's own answers what came when the goodbye was due already.
@@ -355,16 +362,16 @@ class Speaking:
         """Whether sentences wait to be said."""
         return bool(self._says)
 
-    def say(self, text: str, *, interruptible: bool) -> bool:
-        """Queue a sentence; False when too many wait."""
+    def say(self, text: str, *, interruptible: bool, speaks_for: str = "") -> bool:
+        """Queue a sentence, the answer of a function call if one is named; False when too many wait."""
         if len(self._says) >= MOST_SAYS:
             return False
-        self._says.append((text, interruptible))
+        self._says.append(_Say(text, interruptible, speaks_for))
         return True
 
     def greet(self, text: str, now: float) -> list[Command]:
         plan = self._state.plan
-        self._state.slot.want(plan.exactly(text), protected=not plan.greeting_interruptible)
+        self._state.slot.want(plan.exactly(text), protected=not plan.greeting_interruptible, exact=True)
         return self._ask(now)
 
     def cut_off(self, response_id: str, now: float) -> list[Command]:
@@ -373,7 +380,7 @@ class Speaking:
         if instructions is None:
             return []
         commands = self.fall_silent("cut_short", now)
-        self._state.slot.want(instructions, protected=False)
+        self._state.slot.want(instructions, exact=True)
         return commands
 
     def drop_calls(self, calls: tuple[ev.FunctionCall, ...], response_id: str) -> list[Command] | None:
@@ -539,8 +546,7 @@ class Speaking:
         state, shield = self._state, self._shield
         asked = state.slot.asked
         shield.still(asked.wish_id if asked is not None else "")
-        if state.slot.state is SlotState.FREE and not state.playout.unheard:
-            shield.heard()
+        shield.heard(lambda response: response == state.slot.response_id or state.playout.plays(response))
         if shield.up or not state.model_up or not state.active:
             return []
         frames = shield.release()
@@ -551,8 +557,9 @@ class Speaking:
     def _ask(self, now: float) -> list[Command]:
         state = self._state
         if self._says and not state.slot.wanted and state.slot.state is SlotState.FREE:
-            text, interruptible = self._says.popleft()
-            state.slot.want(state.plan.exactly(text), protected=not interruptible)
+            said = self._says.popleft()
+            words, protected = state.plan.exactly(said.text), not said.interruptible
+            state.slot.want(words, protected=protected, exact=True, speaks_for=said.speaks_for)
         doubted = self._doubt is not None and self._doubt.open
         waits = state.turn.speaking or state.timers.is_set(Timer.WISH) or doubted
         if waits or not state.model_up or state.phase not in (Phase.ACTIVE, Phase.ENDING):

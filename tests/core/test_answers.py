@@ -1,0 +1,113 @@
+"""Whether every answer reaches the caller: what is said word for word stands in the way of no other answer."""
+
+import pytest
+
+from gateway.core import Call, CallPlan
+from gateway.core import commands as cmd
+from gateway.core import events as ev
+from gateway.core import operator as op
+from gateway.core.plan import Filler, ReversibleBargeIn, ToolRules
+from tests.core.lists import active, answer, ask, done, only, quiet, speech, until
+
+QUIET = ToolRules(filler=None)
+
+
+def runs(call: Call, response_id: str, now: float, *names: str) -> None:
+    """The model calls functions, without a word; their ids are c_ and the name."""
+    call.receive(ev.ResponseCreated(response_id, ""), now)
+    call.receive(done(response_id, *(ev.FunctionCall(f"c_{name}", name, "{}") for name in names)), now)
+
+
+def result(call: Call, name: str, now: float, say: str = "") -> list[cmd.Command]:
+    commands = call.receive(ev.ToolResult(f"c_{name}", True, '{"n":1}', say=say), now)
+    return commands + call.receive(ev.OutputAccepted(f"c_{name}"), now)
+
+
+def asked(commands: list[cmd.Command]) -> list[bool]:
+    """Return of each response that is asked for whether it was given its words."""
+    return [one.instructions is not None for one in only(commands, cmd.CreateResponse)]
+
+
+def test_words_that_were_asked_for_first_do_not_swallow_the_answer_to_an_output() -> None:
+    call = active(CallPlan(tools={"book": QUIET}))
+    runs(call, "r1", 2.0, "book")
+    (said,) = only(ask(call, "o1", op.Say("One moment."), 2.5), cmd.CreateResponse)
+    result(call, "book", 2.6)
+    later = answer(call, "r2", "a2", 500, 2.7, said.wish_id) + quiet(call, 5.0)
+    assert asked(later) == [False]
+
+
+def test_words_that_the_server_was_faster_than_do_not_swallow_the_answer_to_an_output() -> None:
+    call = active(CallPlan(tools={"book": QUIET}))
+    runs(call, "r1", 2.0, "book")
+    ask(call, "o1", op.Say("One moment."), 2.5)
+    call.receive(ev.ResponseCreated("r2", ""), 2.6)
+    result(call, "book", 2.7)
+    call.receive(ev.AudioDelta("r2", "a2", speech(300)), 2.8)
+    first = only(call.receive(done("r2"), 2.9), cmd.CreateResponse)
+    second = answer(call, "r3", "a3", 300, 3.0, first[0].wish_id) + quiet(call, 5.0)
+    assert sorted(asked([*first, *second])) == [False, True]
+
+
+def test_words_do_not_answer_the_caller_s_own_turn() -> None:
+    call = active(CallPlan(reversible=ReversibleBargeIn(), transcribes=False))
+    call.receive(ev.VoiceStarted(2.0), 2.1)
+    call.receive(ev.SpeechStarted("u1", 0), 2.1)
+    ask(call, "o1", op.Say("This call is recorded."), 2.5)
+    call.receive(ev.VoiceStopped(3.0), 3.1)
+    first = only(call.receive(ev.SpeechStopped("u1", 900), 3.5), cmd.CreateResponse)
+    second = answer(call, "r1", "a1", 300, 4.0, first[0].wish_id) + quiet(call, 6.0)
+    assert asked([*first, *second]) == [True, False]
+
+
+def test_two_answers_with_words_are_both_said() -> None:
+    call = active(CallPlan(tools={"book": QUIET, "pay": QUIET}))
+    runs(call, "r1", 2.0, "book", "pay")
+    first = result(call, "book", 2.5, "It is booked.")
+    first += result(call, "pay", 2.6, "It is paid.")
+    wish = only(first, cmd.CreateResponse)[0].wish_id
+    second = answer(call, "r2", "a2", 300, 3.0, wish) + quiet(call, 5.0)
+    said = [one.instructions or "" for one in only(first + second, cmd.CreateResponse)]
+    assert ["booked" in said[0], "paid" in said[1]] == [True, True]
+    assert len(said) == 2
+
+
+def test_an_output_that_only_words_were_said_after_is_told_to_a_new_session() -> None:
+    call = active(CallPlan(tools={"book": QUIET}))
+    runs(call, "r1", 2.0, "book")
+    (said,) = only(ask(call, "o1", op.Say("One moment."), 2.5), cmd.CreateResponse)
+    result(call, "book", 2.6)
+    answer(call, "r2", "a2", 500, 2.7, said.wish_id)
+    call.receive(ev.ModelClosed("1006", "", False), 2.8)
+    assert cmd.SubmitToolOutput("c_book", '{"n":1}') in call.receive(ev.SessionReady("s2"), 3.2)
+
+
+def test_a_filler_never_answers_an_output() -> None:
+    call = active(CallPlan(tools={"book": ToolRules(filler=Filler(1.0))}))
+    runs(call, "r1", 2.0, "book")
+    (filler,) = only(until(call, 3.0), cmd.CreateResponse)
+    result(call, "book", 3.1)
+    said = answer(call, "r2", "a2", 500, 3.2, filler.wish_id)
+    assert asked(said) == [False]
+    call.receive(ev.ModelClosed("1006", "", False), 3.4)
+    assert cmd.SubmitToolOutput("c_book", '{"n":1}') in call.receive(ev.SessionReady("s2"), 3.8)
+
+
+def test_a_greeting_that_was_lost_with_the_model_is_said_once_and_nothing_else() -> None:
+    call = active(CallPlan(greeting="Hello."))
+    call.receive(ev.ModelClosed("1006", "", False), 1.2)
+    (again,) = only(call.receive(ev.SessionReady("s2"), 1.6), cmd.CreateResponse)
+    assert again.instructions is not None and "Hello." in again.instructions
+    assert asked(answer(call, "r1", "a1", 500, 2.0, again.wish_id) + quiet(call, 5.0)) == []
+
+
+@pytest.mark.parametrize("protected", [True, False])
+def test_only_protected_words_keep_the_model_from_hearing_the_caller(protected: bool) -> None:
+    call = active()
+    (said,) = only(ask(call, "o1", op.Say("It is recorded.", interruptible=not protected), 2.0), cmd.CreateResponse)
+    ask(call, "o2", op.ForceReply(), 2.1)
+    (next_one,) = only(answer(call, "r1", "a1", 500, 2.2, said.wish_id), cmd.CreateResponse)
+    assert bool(call.receive(ev.CallerAudio(speech(20)), 2.4)) is not protected
+    quiet(call, 3.5)
+    call.receive(ev.ResponseCreated("r2", next_one.wish_id), 3.6)
+    assert call.receive(ev.CallerAudio(speech(20)), 3.7) != []
