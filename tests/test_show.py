@@ -108,7 +108,9 @@ def test_a_call_is_shown_as_rows_for_a_reader(place: Path, capsys: pytest.Captur
     usage: dict[str, JsonValue] = {"usage": tokens, "parts": parts, "priced_as": "gpt-x", "as_of": "2026-01-01"}
     usage |= {"dropped_answers": 2, "dropped_output_tokens": 120, "dropped_cost_usd": "0.00772"}
     latency: dict[str, JsonValue] = {"turns_ms": [700, 900], "barge_ins": 1, "p50_ms": 700, "p95_ms": 900}
-    latency |= {"false_barge_ins": 3}
+    functions: dict[str, JsonValue] = {"ok": 3, "error": 1, "pending": 0, "repeated": 2, "fillers": 1}
+    functions |= {"claims_unbacked": 2, "claims_corrected": 1}
+    latency |= {"false_barge_ins": 3, "functions": functions}
     entries: list[tuple[str, dict[str, JsonValue]]] = [
         ("SpeechStarted", {"item_id": "c1"}),
         ("SpeechStopped", {"item_id": "c1"}),
@@ -138,6 +140,8 @@ def test_a_call_is_shown_as_rows_for_a_reader(place: Path, capsys: pytest.Captur
         r"latency +p50 700 ms, p95 900 ms; each 700, 900",
         r"barge-ins +1; 3 that proved to be none",
         r"dropped answers +2 \(120 output tokens, \$0\.0077\)",
+        r"functions +3 ok, 1 failed, 2 repeated; 1 silence filled",
+        r"claims +2 not backed by a function, corrections asked for: 1",
         r"agent +said +It is a long story\. \[heard 2\.2 of 13\.3 s\]",
         r"caller +said +Stop\.",
     ):
@@ -156,6 +160,8 @@ def test_one_call_as_json_has_its_timeline(taken: Path, capsys: pytest.CaptureFi
         "tool_result",
         "end",
     ]
+    wait = {"name": "get_order", "begin_s": 2.0, "end_s": 2.5, "ok": True, "pending_s": None, "ended": ""}
+    assert document["tools"] == [wait]
     assert Decimal(document["cost_usd"]) == Decimal("0.0123")
 
 

@@ -40,6 +40,30 @@ def test_latencies_tools_and_barge_ins_are_labelled(tmp_path: Path) -> None:
     assert any(text.startswith("12.0 s · 2 turns") for text in shown)
 
 
+def test_a_promised_result_is_outlined_until_it_comes_and_ends_are_named(tmp_path: Path) -> None:
+    recording = write_wav(tmp_path / "call.wav", 60, [(3.0, 5.0)], [(5.78, 8.35)])
+    waits = (
+        ToolWait("refund", 5.0, 45.0, True, 5.2),
+        ToolWait("book", 15.0, 40.0, False, 15.5, "timed_out"),
+        ToolWait("pay", 20.0, None, None, 20.1),
+        ToolWait("move", 25.0, 30.0, False, 25.1),
+        ToolWait("look", 35.0, 36.0, False, None, "given_up"),
+        ToolWait("slow", 47.0, 51.0, False, None, "timed_out"),
+    )
+    draw(recording, Timeline("call-1", (), waits, (), (), 0.0), tmp_path / "call.svg")
+    assert {
+        "refund 200 ms, result after 40.0 s",
+        "book 500 ms, no result",
+        "pay 100 ms, no result",
+        "move 100 ms, result after 5.0 s, failed",
+        "look 1000 ms, given up",
+        "slow 4000 ms, no answer in time",
+    } <= set(texts(tmp_path / "call.svg"))
+    boxes = list(ElementTree.fromstring((tmp_path / "call.svg").read_bytes()).iter(f"{SVG}rect"))
+    kinds = [box.get("class") for box in boxes if box.get("class") in ("wait", "failed", "promised", "broken")]
+    assert kinds == ["wait", "promised", *("wait", "broken") * 3, "failed", "failed"]
+
+
 def test_hostile_texts_stay_texts(tmp_path: Path) -> None:
     recording = write_wav(tmp_path / "call.wav", 3, [(0.5, 1.0)], [])
     timeline = Timeline(NASTY, (Line(0.1, "caller", "said", NASTY),), (ToolWait(NASTY, 0.1, 2.0, False),), (), (), 0.0)

@@ -244,14 +244,22 @@ def test_a_turn_that_we_ended_ourselves_stands_where_its_voice_began() -> None:
     assert [(line.at_s, line.what) for line in lines] == [(1.0, "First."), (5.0, "Second.")]
 
 
-VALUES = st.none() | st.booleans() | st.floats() | st.integers() | st.text() | st.lists(st.integers(), max_size=2)
+PLAIN = st.none() | st.booleans() | st.floats() | st.integers() | st.text() | st.sampled_from(["a", "b", "own:wait_1"])
+PARTS = st.dictionaries(st.sampled_from(["tool_call_id", "name", "text", "output", "role"]), PLAIN, max_size=3)
+VALUES = PLAIN | st.lists(st.integers() | PARTS, max_size=2)
 KINDS = st.sampled_from(
     [
         *sorted({entry.kind for entry in (*ORDER, *EVERYTHING)}),
         *("ModelFault", "ResponseDone", "recover", "early_dropped", "InputCommitted", "VoiceStarted", "?"),
+        *("tool_repeated", "tool_cancelled", "tool_timeout", "tool_action", "say_refused", "confirmation_asked"),
+        *("confirmed", "filler", "CreateResponse", "ResponseCreated", "Briefed", "briefed_late", "resumed_call"),
+        *("claim_unbacked", "claim_corrected", "ConfigureLanguage", "SubmitToolOutput", "CallOffered"),
     ]
 )
-NAMES = "item_id response_id text ms heard_ms begins_s at_s tool_call_id name ok status code turns secure count prompt"
+NAMES = (
+    "item_id response_id text ms heard_ms begins_s at_s tool_call_id name ok status code turns secure count prompt "
+    "pending say action target follows arguments output again tools wish_id context greeting resumed words calls tool"
+)
 FIELDS = st.sampled_from(NAMES.split())
 ROWS = st.lists(st.tuples(st.floats(0, 100), st.just("="), KINDS, st.dictionaries(FIELDS, VALUES)))
 
