@@ -229,6 +229,7 @@ class ToolDesk:
     def _arrived(self, key: str, outcome: ToolOutcome) -> None:
         """Tell the live calls that wait for a result, each once."""
         self._pending.pop(key, None)
+        self._writes.pass_on(key, outcome)
         for state in list(self._calls.values()):
             tool_call_id = state.asked.pop(key, None)
             if tool_call_id is not None:

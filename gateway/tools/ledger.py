@@ -6,6 +6,7 @@ intended → pending → done | failed | unknown, forward only; unknown may stil
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -17,11 +18,15 @@ __all__ = [
     "FINAL",
     "NOT_KEPT",
     "UNKNOWN",
+    "REPEATED",
     "Ledger",
     "canonical",
     "digest",
     "intent",
+    "is_repetition",
     "outcome_of",
+    "repeated_key",
+    "repetition",
 ]
 
 FINAL = frozenset({"done", "failed"})
@@ -34,6 +39,11 @@ UNKNOWN = error_text(
     "it is not known whether this was done: the system's answer was lost. Do not call it again. Tell the caller that "
     "you cannot confirm it, and offer another way to find out."
 )
+
+
+REPEAT = "repeat_of"
+REPEATED = "repeat of "
+"""Begins the detail of a write that was answered with what came of an earlier one; its key follows."""
 
 
 class Ledger(Protocol):
@@ -88,6 +98,24 @@ def intent(request: ToolRequest) -> InvocationRow:
         idempotent=request.tool.policy.idempotent,
         created_at=datetime.now(UTC),
     )
+
+
+def repetition(request: ToolRequest, of: str) -> InvocationRow:
+    """Return the row of a write that only repeats the one of key `of`: nobody sends it, now or after a crash."""
+    return replace(intent(request), state="pending", idempotent=False, arguments=canonical({REPEAT: of}))
+
+
+def repeated_key(row: StoredInvocation) -> str | None:
+    """Return the key of the write that a row only repeats, while what came of that is open."""
+    if row.state != "pending" or row.arguments is None or digest(row.arguments) == row.arguments_hash:
+        return None  # its arguments are its own
+    key = json.loads(row.arguments).get(REPEAT)
+    return key if isinstance(key, str) else None
+
+
+def is_repetition(row: StoredInvocation) -> bool:
+    """Tell whether a row stands for no write of its own."""
+    return (row.detail or "").startswith(REPEATED) or repeated_key(row) is not None
 
 
 def outcome_of(row: StoredInvocation) -> ToolOutcome:

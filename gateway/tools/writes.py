@@ -19,7 +19,20 @@ from gateway.errors import ToolError
 from gateway.store.rows import StoredInvocation, StoreError
 from gateway.tools.callstate import CallState
 from gateway.tools.catalogue import Catalogue, CatalogueTool, ToolKind, parse_json
-from gateway.tools.ledger import FINAL, NOT_KEPT, UNKNOWN, Ledger, canonical, digest, intent, outcome_of
+from gateway.tools.ledger import (
+    FINAL,
+    NOT_KEPT,
+    REPEATED,
+    UNKNOWN,
+    Ledger,
+    canonical,
+    digest,
+    intent,
+    is_repetition,
+    outcome_of,
+    repeated_key,
+    repetition,
+)
 from gateway.tools.limits import require_per_call, require_per_caller
 from gateway.tools.replies import error_text
 from gateway.tools.request import CallFacts, Executor, ToolOutcome, ToolRequest
@@ -83,6 +96,8 @@ class Writes:
         self._group: asyncio.TaskGroup | None = None
         self._flights: dict[str, _Flight] = {}
         self._outcomes: OrderedDict[str, ToolOutcome] = OrderedDict()
+        self._repeats: dict[str, set[str]] = {}
+        """Key of a write whose result is promised to those of the writes that repeat it."""
         self._entering: list[tuple[str, str, str]] = []
         """Callers whose writes are on their way into the ledger, which counts them from then on."""
 
@@ -115,7 +130,7 @@ class Writes:
             if not again:
                 repeated = await self._repeated(state, request, hashed)
                 if repeated is not None:
-                    return await self._repeat_of(repeated, catalogue, state.facts)
+                    return await self._repeat_of(repeated, catalogue, request)
             return await self._first(state, catalogue, request, hashed)
 
         return await self._fly(request.key, request.tool.name, hashed, work)
@@ -146,6 +161,13 @@ class Writes:
         self._outcomes.move_to_end(key)
         while len(self._outcomes) > KEPT_OUTCOMES:
             self._outcomes.popitem(last=False)
+        if outcome.state in FINAL:
+            self.pass_on(key, outcome)
+
+    def pass_on(self, key: str, outcome: ToolOutcome) -> None:
+        """Tell the ledger what came of the writes that repeat this one."""
+        for repeat in self._repeats.pop(key, ()):
+            self.write_down(repeat, _of_repeat(outcome, key))
 
     # --- one task for each key ------------------------------------------------------------------------
 
@@ -243,7 +265,7 @@ class Writes:
             except StoreError as error:
                 logger.warning("a write was not sent: %s", error)
                 raise ToolError(NOT_COUNTED, code="store") from None
-            state.earlier = [row for row in rows if row.call_id != state.facts.call_id]
+            state.earlier = [row for row in rows if row.call_id != state.facts.call_id and not is_repetition(row)]
         return state.earlier
 
     async def _repeated(self, state: CallState, request: ToolRequest, hashed: str) -> StoredInvocation | None:
@@ -251,14 +273,30 @@ class Writes:
         await self._history(state)
         return state.repeated(request.tool.name, hashed)
 
-    async def _repeat_of(self, row: StoredInvocation, catalogue: Catalogue, facts: CallFacts) -> ToolOutcome:
-        logger.info("call %s repeats a write of an earlier part of it: answered from the ledger", facts.call_id)
+    async def _repeat_of(self, row: StoredInvocation, catalogue: Catalogue, request: ToolRequest) -> ToolOutcome:
+        """Answer a write with what came of the one that it repeats. It gets a row of its own, which says so: after
+        another crash it must not be taken for one that has never left."""
+        logger.info("call %s repeats a write of an earlier part of it", request.call.call_id)
+        stored, now = None, row
         try:
-            now = await self._ledger.get_invocation(row.key)
-        except StoreError:
-            now = None
-        outcome = await self._resolved(now or row, catalogue, facts)
-        return replace(outcome, detail=f"repeat of an earlier call; {outcome.detail}", key=outcome.key or row.key)
+            stored = await self._ledger.begin_invocation(repetition(request, row.key))
+            now = await self._ledger.get_invocation(row.key) or row
+        except StoreError as error:
+            logger.warning("a repetition is not on record: %s", error)
+        if stored is not None:
+            return await self._resolved(stored, catalogue, request.call, own=request.key)
+        return await self._passed_on(now, request.key, catalogue, request.call)
+
+    async def _passed_on(
+        self, row: StoredInvocation, repeat: str, catalogue: Catalogue, facts: CallFacts
+    ) -> ToolOutcome:
+        """Return what came of a write as that of `repeat`, which repeats it; at once or when it is known."""
+        outcome = _of_repeat(await self._resolved(row, catalogue, facts), row.key)
+        if outcome.pending:
+            self._repeats.setdefault(row.key, set()).add(repeat)
+        else:
+            self.write_down(repeat, outcome)
+        return outcome
 
     async def _resolved(
         self, row: StoredInvocation, catalogue: Catalogue, facts: CallFacts, *, own: str = ""
@@ -271,12 +309,21 @@ class Writes:
         kept = self._outcomes.get(row.key)
         if kept is not None and (kept.state in FINAL or row.state not in FINAL):
             return kept
+        if (key := repeated_key(row)) is not None:
+            other = await self._read(key)
+            return await self._passed_on(other, row.key, catalogue, facts) if other is not None else outcome_of(row)
         if row.state != "intended":
             return outcome_of(row)
         tool = found(catalogue, row.tool)
         if own:
             return await self._outlived(row, tool, facts)
         return await self._fly(row.key, row.tool, row.arguments_hash, lambda: self._outlived(row, tool, facts))
+
+    async def _read(self, key: str) -> StoredInvocation | None:
+        try:
+            return await self._ledger.get_invocation(key)
+        except StoreError:
+            return None
 
     async def _outlived(self, row: StoredInvocation, tool: CatalogueTool | None, facts: CallFacts) -> ToolOutcome:
         """Wait for what another process may still write down of a row; after that it counts as dead."""
@@ -343,6 +390,11 @@ def _arguments(row: StoredInvocation) -> dict[str, object] | None:
     except ValueError:
         return None
     return arguments if isinstance(arguments, dict) else None
+
+
+def _of_repeat(outcome: ToolOutcome, key: str) -> ToolOutcome:
+    """Return an outcome of `key` as that of a write that repeats it."""
+    return replace(outcome, detail=f"{REPEATED}{key}; {outcome.detail}", key=outcome.key or key)
 
 
 def _unknown(detail: str) -> ToolOutcome:

@@ -17,6 +17,7 @@ from gateway.tools.request import ToolOutcome, ToolRequest
 from .shop import BOOK, LOOK, Place, Shop, at_desk, facts
 
 IDEMPOTENT = BOOK | {"idempotent": True}
+PENDING = {"status": "pending"}
 SLOW = BOOK | {"timeout_s": 5}
 
 
@@ -252,13 +253,37 @@ def test_a_write_repeated_after_a_resume_is_absorbed_once() -> None:
             left = await killed_after(it, 1)
         async with at_desk(left, shop, call=facts("call-2")) as it:
             repeated = await it.ask("t9")
-            assert repeated.ok and repeated.detail == "repeat of an earlier call; from the ledger: done"
+            assert repeated.ok and repeated.detail == "repeat of CA1:t1; from the ledger: done"
             assert len(shop.asked) == 1
             other = await it.ask("t10", 3)
             assert other.ok and other.detail == "HTTP 200"
             second = await it.ask("t11")
             assert second.ok and second.detail == "HTTP 200"
             assert shop.asked == ["CA1:t1", "CA1:t10", "CA1:t11"]
+
+    run(main())
+
+
+@pytest.mark.parametrize("status", [200, 202])
+def test_a_repeat_is_not_taken_for_one_that_never_left_after_another_crash(status: int) -> None:
+    async def main() -> None:
+        shop = Shop(status, {"result": "booked"} if status == 200 else PENDING)
+        async with at_desk(MemoryStore(), shop) as it:
+            first = await killed_after(it, 1)
+        async with at_desk(first, shop, call=facts("call-2")) as it:
+            assert (await it.ask("t9")).ok
+            second = first.reopened()
+        async with at_desk(second, shop, call=facts("call-3")) as it:
+            again = await it.ask("t9", again=True)
+            assert again.ok and again.pending == (status == 202) and len(shop.asked) == 1
+            if again.pending:
+                await it.desk.settle(await row_of(it), ToolOutcome(True, '"table 4"', "late"))
+                assert [late.tool_call_id for late in it.late] == ["t9"]
+            assert await it.state("t1") == await it.state("t9") == "done"
+            # One wish was carried out, so one more repeat is absorbed, not two.
+            assert "repeat of CA1:t1" in (await it.ask("t10")).detail
+            await it.ask("t11")
+            assert shop.asked == ["CA1:t1", "CA1:t11"]
 
     run(main())
 
@@ -326,8 +351,6 @@ def test_an_id_that_no_header_takes_is_known_by_its_hash() -> None:
 
 
 # --- results that come later ----------------------------------------------------------------------
-
-PENDING = {"status": "pending"}
 
 
 async def row_of(place: Place, key: str = "CA1:t1") -> StoredInvocation:
