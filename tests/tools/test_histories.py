@@ -38,9 +38,8 @@ class History:
         """One process: calls, repeats and late results, until it is killed at some instant."""
         rng = self.rng
         async with at_desk(self.store, self.shop, *TOOLS, call=facts(f"call-{number}")) as it:
-            doing: list[asyncio.Task[Any]] = [
-                asyncio.create_task(recover(it.store, it.desk, {"support": Catalogue(agent(*TOOLS))}, it.meter))
-            ]
+            catalogues = {"support": Catalogue(agent(*TOOLS))}
+            doing: list[asyncio.Task[Any]] = [asyncio.create_task(recover(it.store, it.desk, catalogues, it.meter))]
             doing += [asyncio.create_task(self.again(it, *made)) for made in self.made if rng.random() < 0.7]
             for _ in range(rng.randint(1, 4)):
                 self.shop.status = rng.choice([200, 200, 200, 202, 404, 500, 503])
