@@ -25,6 +25,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "plans": frozenset({"agents", "core", "realtime", "tools"}),
     "tools": frozenset({"agents", "config", "core", "errors", "store"}),
     "deliveries": frozenset({"config", "errors", "operator", "records", "store", "tools"}),
+    "briefing": frozenset({"agents", "core", "deliveries", "errors", "store", "tools"}),
     "outbound": frozenset({"apikeys", "config", "errors", "store"}),
     "session": frozenset({"carriers", "core", "errors"}),
     "registry": frozenset({"carriers", "core", "errors", "session"}),

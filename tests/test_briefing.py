@@ -145,6 +145,25 @@ def test_parts_that_are_wrong_are_left_out_alone() -> None:
     assert "end of context" in found.lookup and "greeting" in found.lookup
 
 
+def test_a_call_is_given_what_finds_out_and_its_variables_are_remembered() -> None:
+    async def main() -> None:
+        asked: list[dict[str, Any]] = []
+        remembered: list[tuple[str, dict[str, object]]] = []
+        async with business(says({"variables": {"name": "Ada"}}), asked) as outgoing:
+            briefer = Briefer(
+                Before(), outgoing, SecretStr(SECRET), lambda call, variables: remembered.append((call, {**variables}))
+            )
+            assert briefer.for_call(FACTS, agent(lookup=False), False) is None
+            goes_on = briefer.for_call(FACTS, agent(lookup=False), True)
+            begins = briefer.for_call(FACTS, agent(), False)
+            assert goes_on is not None and begins is not None
+            assert (await goes_on()).resumed and not asked
+            assert not (await begins()).resumed and len(asked) == 1
+            assert remembered == [("call_2", {"name": "Ada"})]
+
+    run(main())
+
+
 # --- what went before -----------------------------------------------------------------------------------------------
 
 

@@ -2,14 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from pydantic import SecretStr
 
 from gateway.agents import Agent
 from gateway.briefing.lookup import Found, look_up
-from gateway.briefing.past import PastStore, find_past
+from gateway.briefing.past import Past, PastStore, find_past
 from gateway.core.events import Briefed
 from gateway.tools.request import CallFacts
 from gateway.tools.sender import Outgoing
@@ -35,18 +36,42 @@ class Briefing:
 class Briefer:
     """One per process; both ends are owned by others."""
 
-    def __init__(self, store: PastStore, outgoing: Outgoing, default_secret: SecretStr | None) -> None:
+    def __init__(
+        self,
+        store: PastStore,
+        outgoing: Outgoing,
+        default_secret: SecretStr | None,
+        remember: Callable[[str, Mapping[str, object]], None] | None = None,
+    ) -> None:
+        """`remember` takes the variables of a call (`ToolDesk.remember`)."""
         self._store = store
         self._outgoing = outgoing
         self._default_secret = default_secret
+        self._remember = remember
 
-    async def brief(self, agent: Agent, facts: CallFacts) -> Briefing:
+    def for_call(
+        self, facts: CallFacts, agent: Agent, goes_on: bool
+    ) -> Callable[[], Coroutine[Any, Any, Briefed]] | None:
+        """Return what finds out about a call (`CallMaker.brief`); None when nothing can be known."""
+        if agent.lookup is None and not goes_on:
+            return None
+
+        async def find_out() -> Briefed:
+            found = await self.brief(agent, facts, goes_on=goes_on)
+            if found.variables and self._remember is not None:
+                self._remember(facts.call_id, found.variables)
+            return found.event
+
+        return find_out
+
+    async def brief(self, agent: Agent, facts: CallFacts, *, goes_on: bool = True) -> Briefing:
         """Return what is known, after the look-up's `timeout_s` and `PAST_S` at the latest; raises nothing but
-        cancellation. A call that goes on is not looked up again in vain: its context and variables are wanted too."""
+        cancellation. `goes_on`: whether to look for what went before. A call that goes on is looked up again all the
+        same: its context and variables died with the process."""
         begun = asyncio.get_running_loop().time()
         async with asyncio.TaskGroup() as group:
             looking = group.create_task(self._look_up(agent, facts))
-            past = await find_past(self._store, facts)
+            past = await find_past(self._store, facts) if goes_on else Past()
         found, took_s = looking.result()
         event = Briefed(found.context, found.greeting or None, past.words, past.calls, past.resumed)
         if past.resumed:

@@ -23,8 +23,8 @@ __all__ = ["PAST_S", "Past", "PastStore", "find_past"]
 
 logger = logging.getLogger(__name__)
 
-PAST_S = 2.0
-"""How long looking for it may take."""
+PAST_S = 1.8
+"""How long looking for it may take; the first word waits a little longer (`gateway.calls`)."""
 FLUSH_S = 0.5
 EARLIER_MOST = 4
 """Earlier parts of a telephone call that are read, the newest."""

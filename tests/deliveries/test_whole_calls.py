@@ -6,7 +6,7 @@ from pathlib import Path
 from gateway.deliveries.transcript import Transcript
 from gateway.simulator.carrier import BargeIn, HangUp, Say, Script, Wait
 from gateway.simulator.model import Scenario
-from tests.deliveries.calls import EVENTS, agent, call
+from tests.deliveries.calls import EVENTS, Told, agent, call
 from tests.faults.calls import ASK, SPEECH
 from tests.turns.test_secrets import CARD, payer, pays
 
@@ -90,3 +90,22 @@ def test_a_journal_that_breaks_off_anywhere_tells_no_more_than_was_heard(tmp_pat
         for turn in turns:
             words = generated.get(turn.item_id, whole.get(turn.item_id, ""))
             assert " ".join(words.split()).startswith(" ".join(turn.text.split()))
+
+
+def test_a_look_up_greets_the_caller_by_name(tmp_path: Path) -> None:
+    lookup = "lookup: {url: https://business.example.com/incoming}"
+    business = Told(
+        answer={
+            "context": {"name": "Ada", "open_orders": 2},
+            "greeting": "Hello {{name}}, good to hear you.",
+            "variables": {"name": "Ada"},
+        }
+    )
+    left = call(tmp_path, ASK, ASKS, agent(EVENTS, lookup), business)
+    (asked,) = business.incoming
+    assert asked["type"] == "call.incoming" and asked["data"]["call"]["from"] == left.record.from_number
+    first = business.of("transcript.turn")[0]["turn"]
+    assert first["text"] == "Hello Ada, good to hear you."
+    assert '"open_orders":2' in left.said_to_model
+    (ended,) = business.of("call.ended")
+    assert ended["variables"] == {"name": "Ada"}
