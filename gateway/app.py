@@ -17,6 +17,7 @@ from fastapi.responses import JSONResponse
 
 from gateway.agents import AgentsFile
 from gateway.apikeys import KeyRing
+from gateway.briefing import Briefer
 from gateway.calls import CallMaker
 from gateway.carriers.base import CallOffer
 from gateway.carriers.twilio.control import TwilioControl
@@ -127,6 +128,7 @@ def create_app(
     office = Office.build(settings, agents, store, metrics, ways)
     maker = CallMaker(settings, agents, office.reporter, office.desk, metrics, open_socket)
     maker.take_tools(office.operations)
+    maker.brief = Briefer(store, invoker.outgoing, settings.webhook_secret, office.desk.remember).for_call
     registry.make_session = maker.make
     maker.control = control = TwilioControl(carrier, registry, settings.public_url, settings.twilio_from_number)
     registry.on_over = control.call_over
