@@ -42,6 +42,7 @@ from gateway.core.recovery import Recovery, is_permanent, submitted
 from gateway.core.responses import SlotState
 from gateway.core.speaking import Speaking
 from gateway.core.state import TRANSITIONS, CallState, Phase
+from gateway.core.telling import Telling
 
 __all__ = ["TRANSITIONS", "Call", "Phase"]
 
@@ -72,6 +73,10 @@ class Call:
         """Until when keys sound that were sent; the line stays up for them."""
         self._audible = ""
         """The response whose audio came last."""
+        self._audible_item = ""
+        """The item whose audio came last."""
+        self._telling = Telling(self.state)
+        self._turns_taken = 0
 
     @property
     def phase(self) -> Phase:
@@ -161,7 +166,8 @@ class Call:
                 return self._stream_started(now)
             case ev.Dtmf():
                 self._presence.sign(now)
-                agreed = [] if self._keypad.keys_hidden else self._invoking.pressed(event.digit)
+                taken = self._keypad.keys_hidden or self._keypad.collecting
+                agreed = [] if taken else self._invoking.pressed(event.digit)
                 return agreed + self._keypad.press(event.digit, now)
             case ev.LegEnded():
                 return self._leg_ended(event, now)
@@ -175,7 +181,6 @@ class Call:
             case ev.SpeechStopped():
                 if not self.plan.transcribes:
                     self._presence.sign(now)
-                self._invoking.consents.caller_spoke()
                 return self._speaking.speech_stopped(event, now)
             case ev.VoiceStarted():
                 self._presence.voice(event, now)
@@ -198,7 +203,6 @@ class Call:
                 self._invoking.corrections.said(event.item_id, event.text)
                 return said
             case ev.InputCommitted():
-                self._invoking.consents.caller_spoke()
                 self._speaking.committed(event.item_id)
                 return []
 
@@ -299,6 +303,7 @@ class Call:
         state = self.state
         state.timers.clear(Timer.RECOVER)
         state.enter(Phase.ACTIVE)
+        self._telling.expect_heard()
         seed = self._recovery.seed(state.conversation, state.tool_calls)
         # While a function call runs its result is what is waited for; asked before, the model would call again.
         if self._recovery.owes_answer(state.conversation) and not state.tool_calls.running():
@@ -384,7 +389,7 @@ class Call:
             state.timers.set(Timer.SILENCE, now + self.plan.answer_s)
         else:
             state.timers.clear(Timer.SILENCE)
-        self._audible = event.response_id
+        self._audible, self._audible_item = event.response_id, event.item_id
         return self._speaking.audio_delta(event, now) + self._presence.settle(now)
 
     def _response_done(self, event: ev.ResponseDone, now: float) -> list[Command]:
@@ -406,14 +411,18 @@ class Call:
             commands += self._speaking.cut_off(event.response_id, now)
         if self._speaking.agent_muted:
             commands += self._speaking.fall_silent("muted", now)
+        completed = event.status == "completed"
         if self._audible == event.response_id:
-            self._invoking.consents.agent_spoke(event.response_id)
-        return commands + (self._completed(event, now) if event.status == "completed" else [])
+            self._telling.done(event.response_id, self._audible_item, completed=completed)
+            if not state.slot.instructed:
+                self._invoking.consents.agent_spoke(event.response_id, state.tool_calls)
+        elif completed:
+            state.tool_calls.told_by(event.response_id)
+        return commands + (self._completed(event, now) if completed else [])
 
     def _completed(self, event: ev.ResponseDone, now: float) -> list[Command]:
         """What a response asks for that was completed: nothing of any other is ever carried out."""
         state = self.state
-        state.tool_calls.told_by(event.response_id)
         if state.phase is Phase.TRANSFERRING and state.model_up:
             return self._invoking.refuse(event.calls, event.response_id, now)
         if not state.active or not event.calls:
@@ -521,10 +530,20 @@ class Call:
             case Timer.WISH | Timer.HIDDEN | Timer.LATE_KEYS:
                 return []
 
+    def _note_heard(self) -> None:
+        """Who was asked and has answered: in this order, a turn that ended before the question was heard is none."""
+        consents, taken = self._invoking.consents, self.state.turn.taken
+        if taken != self._turns_taken:
+            consents.caller_spoke()
+        self._turns_taken = taken
+        for response_id in self._telling.settle():
+            consents.heard(response_id)
+
     def _settle(self, now: float) -> list[Command]:
         """What may have become possible by any event: asking for a wish, moving a caller, hanging up."""
         if self._over or self._ending.hanging_up:
             return []
+        self._note_heard()
         commands = self._keypad.settle(now) + self._entries() + self._moved(self._moving.settle(now), now)
         if self._over:
             return commands

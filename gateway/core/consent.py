@@ -1,16 +1,19 @@
 """Functions that are carried out only after the caller has agreed.
 
 The model calls once: nothing runs, and it is told to read back and to ask. It calls again with the same arguments:
-that runs if meanwhile the agent has spoken and after that the caller has, or has pressed 1. What the caller said the
-model understands better than a word list could; the rule here is that nobody is bound who was not asked.
+that runs if meanwhile the caller has heard the agent ask and after that has taken a turn, or has pressed 1. Asking is
+what the model says in its own words when it knows that it has to ask; a filler or an announcement asks nothing. What
+the caller said the model understands better than a word list could; the rule here is that nobody is bound who was not
+asked. So an agreement that the conversation has left behind counts no more, and a key agrees to what was asked last.
 """
 
 import json
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.core.plan import Confirmation
-from gateway.core.toolcalls import ToolCall, canonical
+from gateway.core.toolcalls import ToolCall, ToolCalls, ToolCallState, canonical
 
 __all__ = ["Consents"]
 
@@ -26,11 +29,15 @@ DENIALS = frozenset(
 @dataclass(slots=True)
 class _Question:
     confirmation: Confirmation
-    response_id: str
-    """The response that made the call."""
+    tool_call_id: str
+    """The function call that was not carried out."""
+    asked_by: str = ""
+    """The response of the agent that asks."""
     put: bool = False
-    """The agent has spoken since."""
+    """The caller has heard it."""
     agreed: bool = False
+    left: bool = False
+    """The agent has spoken of something since the caller agreed."""
 
 
 class Consents:
@@ -49,18 +56,32 @@ class Consents:
             del self._questions[name]
             return ""
         if question is None:
-            self._questions[name] = _Question(confirmation, call.response_id)
+            self._questions[name] = _Question(confirmation, call.tool_call_id)
             while len(self._questions) > MOST:
                 self._questions.popitem(last=False)
         return _not_yet(call.name, confirmation)
 
-    def agent_spoke(self, response_id: str) -> None:
-        """A response of the agent was audible."""
+    def agent_spoke(self, response_id: str, tool_calls: ToolCalls) -> None:
+        """The model has spoken in its own words: it asks what it knew by then that it has to ask."""
         for question in self._questions.values():
-            question.put = question.put or question.response_id != response_id
+            call = tool_calls.find(question.tool_call_id)
+            knew = call is None or call.state is ToolCallState.TOLD or call.seen_by == response_id
+            if knew and not question.put:
+                question.asked_by = response_id
+
+    def heard(self, response_id: str) -> None:
+        """The caller has heard what a response said. A new question takes the place of those without an answer."""
+        asked = [q for q in self._questions.values() if q.asked_by == response_id and not q.put]
+        for question in self._questions.values():
+            question.left = question.agreed
+        if asked:
+            self._forget(lambda question: question.put and not question.agreed)
+        for question in asked:
+            question.put = True
 
     def caller_spoke(self) -> None:
         """The caller has finished a turn."""
+        self._forget(lambda question: question.left)
         self._agree(Confirmation.SPOKEN)
 
     def caller_said(self, text: str) -> None:
@@ -74,6 +95,10 @@ class Consents:
     def pressed(self, digit: str) -> bool:
         """The caller has pressed a key; return whether that was an agreement."""
         return digit == KEY and self._agree(Confirmation.KEY)
+
+    def _forget(self, over: Callable[[_Question], bool]) -> None:
+        for name in [name for name, question in self._questions.items() if over(question)]:
+            del self._questions[name]
 
     def _agree(self, by: Confirmation) -> bool:
         waiting = [q for q in self._questions.values() if q.put and not q.agreed and q.confirmation is by]

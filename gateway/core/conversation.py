@@ -77,6 +77,11 @@ class Conversation:
         """It was no part of the conversation."""
         self._items.pop(item_id, None)
 
+    def heard_share(self, item_id: str) -> float:
+        """Return how much of an item was heard, 0 to 1, once nothing of it plays any more."""
+        said = self._items.get(item_id)
+        return said.heard_share if said is not None else 1.0
+
     def heard_text(self, item_id: str) -> str:
         """Return what was heard of an item: whole words, in proportion to its audio."""
         said = self._items.get(item_id)

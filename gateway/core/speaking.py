@@ -197,6 +197,7 @@ class Speaking:
         state = self._state
         if not state.active:
             return []
+        state.turn.taken += 1
         if self._server_answers:
             state.timers.set(Timer.SILENCE, now + state.plan.answer_s)
             state.timers.set(Timer.WISH, now + WISH_S)
@@ -286,6 +287,7 @@ class Speaking:
         if not state.active:
             return []
         commands = self.fall_silent("barge_in", now) if state.talking and not self._shield.up else []
+        state.turn.taken += 1
         state.slot.want()
         return commands
 

@@ -15,6 +15,8 @@ class TurnClock:
 
     def __init__(self) -> None:
         self.speaking = False
+        self.taken = 0
+        """Turns of the caller that are over; an echo or a word of listening is none."""
         self._ended_s: float | None = None
 
     def started(self) -> None:

@@ -111,3 +111,43 @@ def test_only_protected_words_keep_the_model_from_hearing_the_caller(protected: 
     quiet(call, 3.5)
     call.receive(ev.ResponseCreated("r2", next_one.wish_id), 3.6)
     assert call.receive(ev.CallerAudio(speech(20)), 3.7) != []
+
+
+# --- what was told is what was heard ------------------------------------------------------------------
+
+
+def booked_and_answered(ms: int) -> Call:
+    """The answer to a booking is complete at 3.2 and lasts `ms`."""
+    call = active(CallPlan(tools={"book": QUIET}))
+    runs(call, "r1", 2.0, "book")
+    (wish,) = only(result(call, "book", 2.5), cmd.CreateResponse)
+    answer(call, "r2", "a2", ms, 3.0, wish.wish_id)
+    return call
+
+
+def test_an_answer_that_was_complete_but_cut_before_it_was_heard_has_told_nothing() -> None:
+    call = booked_and_answered(4000)
+    until(call, 3.3)
+    call.receive(ev.SpeechStarted("u1", 0), 3.3)
+    call.receive(ev.ModelClosed("1006", "", False), 3.5)
+    assert cmd.SubmitToolOutput("c_book", '{"n":1}') in call.receive(ev.SessionReady("s2"), 4.0)
+    call.receive(ev.ResponseCreated("r3", ""), 4.1)
+    again = call.receive(done("r3", ev.FunctionCall("c9", "book", "{}")), 4.2)
+    assert only(again, cmd.InvokeTool) == [], "a model that knows no better books once"
+    assert cmd.SubmitToolOutput("c9", '{"n":1}') in again
+
+
+def test_an_answer_that_plays_while_the_model_is_replaced_is_not_given_twice() -> None:
+    call = booked_and_answered(4000)
+    until(call, 3.5)
+    call.receive(ev.ModelClosed("1006", "", False), 3.5)
+    back = call.receive(ev.SessionReady("s2"), 4.0)
+    assert only(back, cmd.SubmitToolOutput) == []
+    assert only(back, cmd.CreateResponse) == []
+
+
+def test_an_answer_that_was_heard_has_told() -> None:
+    call = booked_and_answered(500)
+    quiet(call, 4.0)
+    call.receive(ev.ModelClosed("1006", "", False), 4.1)
+    assert only(call.receive(ev.SessionReady("s2"), 4.6), cmd.SubmitToolOutput) == []

@@ -1,13 +1,11 @@
-"""Function calls: promises, what answers bring along, silence, consent, claims, and calls of an earlier session."""
+"""Function calls: promises, what answers bring along, silence, claims, and calls of an earlier session."""
 
 import json
-
-import pytest
 
 from gateway.core import Call, CallPlan, Phase
 from gateway.core import commands as cmd
 from gateway.core import events as ev
-from gateway.core.plan import Confirmation, Filler, OnInterrupt, ToolRules, TransferTarget
+from gateway.core.plan import Filler, OnInterrupt, ToolRules, TransferTarget
 from tests.core.lists import active, answer, done, only, quiet, records, speech, until
 
 QUIET = ToolRules(filler=None)
@@ -266,74 +264,6 @@ def test_what_the_caller_was_told_of_may_be_done_again_after_a_loss() -> None:
     call.receive(ev.ResponseCreated("r3", ""), 7.0)
     commands = call.receive(done("r3", ev.FunctionCall("c7", "book", BOOK.arguments)), 7.5)
     assert [one.tool_call_id for one in only(commands, cmd.InvokeTool)] == ["c7"]
-
-
-# --- consent ------------------------------------------------------------------------------------------
-
-
-def consenting(confirmation: Confirmation) -> Call:
-    return active(CallPlan(tools={"book": ToolRules(filler=None, confirmation=confirmation)}))
-
-
-def tries(call: Call, number: int, now: float, text: str = BOOK.arguments) -> list[cmd.InvokeTool]:
-    response = f"t{number}"
-    call.receive(ev.ResponseCreated(response, ""), now)
-    return only(call.receive(done(response, ev.FunctionCall(f"c{number}", "book", text)), now + 0.1), cmd.InvokeTool)
-
-
-def asks(call: Call, now: float) -> None:
-    """The agent asks the caller."""
-    answer(call, f"ask{now}", f"ask{now}", 800, now, "w1")
-    quiet(call, now + 1.0)
-
-
-def speaks(call: Call, now: float, words: str = "Yes please.") -> None:
-    call.receive(ev.SpeechStarted(f"u{now}", 0), now)
-    call.receive(ev.SpeechStopped(f"u{now}", 900), now + 0.9)
-    call.receive(ev.CallerSaid(f"u{now}", words), now + 1.0)
-
-
-def test_nothing_is_done_before_the_caller_was_asked_and_has_spoken() -> None:
-    call = consenting(Confirmation.SPOKEN)
-    assert tries(call, 1, 2.0) == []
-    assert tries(call, 2, 2.5) == [], "the model alone does not confirm"
-    speaks(call, 3.0)
-    assert tries(call, 3, 5.0) == [], "the agent has not asked"
-    asks(call, 6.0)
-    assert tries(call, 4, 7.5) == [], "the caller has not spoken"
-    speaks(call, 8.0)
-    assert [one.tool_call_id for one in tries(call, 5, 10.0)] == ["c5"]
-    assert tries(call, 6, 11.0) == [], "an agreement counts once"
-
-
-def test_other_arguments_are_another_question() -> None:
-    call = consenting(Confirmation.SPOKEN)
-    tries(call, 1, 2.0)
-    asks(call, 3.0)
-    speaks(call, 5.0)
-    assert tries(call, 2, 7.0, '{"day": "monday"}') == []
-    assert tries(call, 3, 8.0) != []
-
-
-@pytest.mark.parametrize("words", ["No.", "Nein!", "no no stop", ""])
-def test_a_plain_no_is_no_agreement(words: str) -> None:
-    call = consenting(Confirmation.SPOKEN)
-    tries(call, 1, 2.0)
-    asks(call, 3.0)
-    speaks(call, 5.0, words)
-    assert tries(call, 2, 7.0) == []
-
-
-def test_only_the_key_agrees_where_the_key_is_asked_for() -> None:
-    call = consenting(Confirmation.KEY)
-    tries(call, 1, 2.0)
-    call.receive(ev.Dtmf("1"), 2.2)
-    asks(call, 4.0)
-    speaks(call, 6.0)
-    call.receive(ev.Dtmf("2"), 7.5)
-    assert tries(call, 2, 10.0) == []
-    call.receive(ev.Dtmf("1"), 11.0)
-    assert tries(call, 3, 14.0) != []
 
 
 # --- claims -------------------------------------------------------------------------------------------

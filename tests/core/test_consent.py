@@ -1,0 +1,238 @@
+"""Functions that need the caller's agreement: who was asked, who has answered, and to what."""
+
+import pytest
+
+from gateway.core import Call, CallPlan
+from gateway.core import commands as cmd
+from gateway.core import events as ev
+from gateway.core import operator as op
+from gateway.core.plan import Confirmation, Filler, ReversibleBargeIn, ToolRules, TurnMode, TurnTaking
+from tests.core.lists import active, answer, ask, done, only, quiet, speech, until
+
+BOOK = '{"day": "friday", "room": 2}'
+
+
+def consenting(confirmation: Confirmation) -> Call:
+    return active(CallPlan(tools={"book": ToolRules(filler=None, confirmation=confirmation)}))
+
+
+def tries(call: Call, number: int, now: float, text: str = BOOK) -> list[cmd.InvokeTool]:
+    response = f"t{number}"
+    call.receive(ev.ResponseCreated(response, ""), now)
+    commands = call.receive(done(response, ev.FunctionCall(f"c{number}", "book", text)), now + 0.1)
+    call.receive(ev.OutputAccepted(f"c{number}"), now + 0.15)
+    return only(commands, cmd.InvokeTool)
+
+
+def asks(call: Call, now: float) -> None:
+    """The agent asks the caller."""
+    answer(call, f"ask{now}", f"ask{now}", 800, now, "w1")
+    quiet(call, now + 1.0)
+
+
+def speaks(call: Call, now: float, words: str = "Yes please.") -> None:
+    call.receive(ev.SpeechStarted(f"u{now}", 0), now)
+    call.receive(ev.SpeechStopped(f"u{now}", 900), now + 0.9)
+    call.receive(ev.CallerSaid(f"u{now}", words), now + 1.0)
+
+
+def test_nothing_is_done_before_the_caller_was_asked_and_has_spoken() -> None:
+    call = consenting(Confirmation.SPOKEN)
+    assert tries(call, 1, 2.0) == []
+    assert tries(call, 2, 2.5) == [], "the model alone does not confirm"
+    speaks(call, 3.0)
+    assert tries(call, 3, 5.0) == [], "the agent has not asked"
+    asks(call, 6.0)
+    assert tries(call, 4, 7.5) == [], "the caller has not spoken"
+    speaks(call, 8.0)
+    assert [one.tool_call_id for one in tries(call, 5, 10.0)] == ["c5"]
+    assert tries(call, 6, 11.0) == [], "an agreement counts once"
+
+
+def test_other_arguments_are_another_question() -> None:
+    call = consenting(Confirmation.SPOKEN)
+    tries(call, 1, 2.0)
+    asks(call, 3.0)
+    speaks(call, 5.0)
+    assert tries(call, 2, 7.0, '{"day": "monday"}') == []
+    assert tries(call, 3, 8.0) != []
+
+
+@pytest.mark.parametrize("words", ["No.", "Nein!", "no no stop", ""])
+def test_a_plain_no_is_no_agreement(words: str) -> None:
+    call = consenting(Confirmation.SPOKEN)
+    tries(call, 1, 2.0)
+    asks(call, 3.0)
+    speaks(call, 5.0, words)
+    assert tries(call, 2, 7.0) == []
+
+
+def test_only_the_key_agrees_where_the_key_is_asked_for() -> None:
+    call = consenting(Confirmation.KEY)
+    tries(call, 1, 2.0)
+    call.receive(ev.Dtmf("1"), 2.2)
+    asks(call, 4.0)
+    speaks(call, 6.0)
+    call.receive(ev.Dtmf("2"), 7.5)
+    assert tries(call, 2, 10.0) == []
+    call.receive(ev.Dtmf("1"), 11.0)
+    assert tries(call, 3, 14.0) != []
+
+
+# --- who was asked ------------------------------------------------------------------------------------
+
+
+def begins_to_ask(call: Call, now: float, ms: int = 4000) -> None:
+    call.receive(ev.ResponseCreated("q", ""), now)
+    call.receive(ev.AudioDelta("q", "q", speech(ms)), now)
+    call.receive(done("q"), now + 0.1)
+
+
+def test_a_question_that_was_cut_before_it_was_heard_is_not_agreed_to() -> None:
+    call = consenting(Confirmation.SPOKEN)
+    tries(call, 1, 2.0)
+    begins_to_ask(call, 3.0)
+    until(call, 3.5)
+    speaks(call, 3.5)
+    assert tries(call, 2, 6.0) == []
+
+
+def test_a_caller_who_answers_over_the_last_words_has_agreed() -> None:
+    call = consenting(Confirmation.SPOKEN)
+    tries(call, 1, 2.0)
+    begins_to_ask(call, 3.0, 2000)
+    until(call, 4.8)
+    speaks(call, 4.8)
+    assert tries(call, 2, 7.0) != []
+
+
+def test_a_key_that_was_pressed_before_the_question_was_heard_agrees_to_nothing() -> None:
+    call = consenting(Confirmation.KEY)
+    tries(call, 1, 2.0)
+    begins_to_ask(call, 3.0)
+    until(call, 3.5)
+    call.receive(ev.Dtmf("1"), 3.5)
+    until(call, 6.0)
+    assert tries(call, 2, 9.0) == []
+
+
+def test_a_word_of_listening_over_the_question_is_no_agreement() -> None:
+    rules = {"book": ToolRules(filler=None, confirmation=Confirmation.SPOKEN)}
+    call = active(CallPlan(tools=rules, reversible=ReversibleBargeIn()))
+    tries(call, 1, 2.0)
+    begins_to_ask(call, 3.0)
+    until(call, 3.5)
+    call.receive(ev.VoiceStarted(3.5), 3.5)
+    call.receive(ev.SpeechStarted("u1", 0), 3.6)
+    call.receive(ev.VoiceStopped(3.7), 3.8)
+    call.receive(ev.SpeechStopped("u1", 400), 4.2)
+    call.receive(ev.InputCommitted("u1"), 4.2)
+    call.receive(ev.CallerSaid("u1", "Mm-hm."), 4.5)
+    quiet(call, 9.0)
+    assert tries(call, 2, 10.0) == []
+
+
+def test_a_turn_by_our_own_ear_agrees() -> None:
+    rules = {"book": ToolRules(filler=None, confirmation=Confirmation.SPOKEN)}
+    call = active(CallPlan(tools=rules, turns=TurnTaking(TurnMode.MANUAL, own_ear=True)))
+    tries(call, 1, 2.0)
+    asks(call, 3.0)
+    call.receive(ev.VoiceStarted(5.0), 5.0)
+    call.receive(ev.CallerAudio(speech(800)), 5.5)
+    call.receive(ev.VoiceStopped(6.0), 6.1)
+    assert tries(call, 2, 6.2) == [], "the turn is not over"
+    until(call, 8.0)
+    assert tries(call, 3, 9.0) != []
+
+
+def test_a_filler_and_an_announcement_ask_nothing() -> None:
+    rules = {"book": ToolRules(confirmation=Confirmation.SPOKEN), "find": ToolRules(filler=Filler(1.0))}
+    call = active(CallPlan(tools=rules))
+    call.receive(ev.ResponseCreated("r1", ""), 2.0)
+    calls = ev.FunctionCall("f1", "find", "{}"), ev.FunctionCall("c1", "book", BOOK)
+    call.receive(done("r1", *calls), 2.1)
+    call.receive(ev.OutputAccepted("c1"), 2.2)
+    (filler,) = only(until(call, 3.2), cmd.CreateResponse)
+    answer(call, "r2", "a2", 500, 3.3, filler.wish_id)
+    quiet(call, 4.1)
+    (said,) = only(ask(call, "o1", op.Say("This call is recorded."), 4.1), cmd.CreateResponse)
+    answer(call, "r3", "a3", 500, 4.2, said.wish_id)
+    quiet(call, 5.0)
+    speaks(call, 5.0)
+    assert tries(call, 2, 7.0) == []
+
+
+def test_words_of_a_response_that_did_not_know_of_the_question_do_not_ask_it() -> None:
+    call = consenting(Confirmation.SPOKEN)
+    call.receive(ev.ResponseCreated("t1", ""), 2.0)
+    call.receive(done("t1", ev.FunctionCall("c1", "book", BOOK)), 2.1)
+    answer(call, "r2", "a2", 500, 2.2)
+    call.receive(ev.OutputAccepted("c1"), 2.9)
+    quiet(call, 4.0)
+    speaks(call, 5.0)
+    assert tries(call, 2, 7.0) == []
+
+
+# --- to what ------------------------------------------------------------------------------------------
+
+
+def test_an_agreement_that_the_conversation_has_left_behind_counts_no_more() -> None:
+    call = consenting(Confirmation.SPOKEN)
+    tries(call, 1, 2.0)
+    asks(call, 3.0)
+    speaks(call, 5.0, "No, make it Saturday.")
+    assert tries(call, 2, 7.0, '{"day": "saturday"}') == []
+    asks(call, 8.0)
+    speaks(call, 10.0)
+    assert tries(call, 3, 12.0) == [], "Friday was declined"
+    assert tries(call, 4, 13.0, '{"day": "saturday"}') != []
+
+
+def test_a_key_agrees_to_what_was_asked_last() -> None:
+    call = consenting(Confirmation.KEY)
+    tries(call, 1, 2.0)
+    asks(call, 3.0)
+    speaks(call, 5.0, "Saturday, please.")
+    assert tries(call, 2, 7.0, '{"day": "saturday"}') == []
+    asks(call, 8.0)
+    call.receive(ev.Dtmf("1"), 10.0)
+    assert tries(call, 3, 13.0) == [], "nobody has agreed to Friday"
+    assert tries(call, 4, 14.0, '{"day": "saturday"}') != []
+
+
+def test_two_things_that_are_asked_together_are_agreed_to_together() -> None:
+    call = consenting(Confirmation.SPOKEN)
+    tries(call, 1, 2.0)
+    tries(call, 2, 2.5, '{"day": "saturday"}')
+    asks(call, 3.0)
+    speaks(call, 5.0)
+    assert tries(call, 3, 7.0) != []
+    assert tries(call, 4, 8.0, '{"day": "saturday"}') != []
+
+
+def test_a_key_of_an_entry_is_no_agreement() -> None:
+    call = consenting(Confirmation.KEY)
+    tries(call, 1, 2.0)
+    asks(call, 3.0)
+    ask(call, "o1", op.CollectDigits(max_digits=4), 5.0)
+    call.receive(ev.Dtmf("1"), 5.5)
+    assert tries(call, 2, 9.0) == []
+
+
+def test_an_agreement_outlives_the_model_that_asked() -> None:
+    call = consenting(Confirmation.SPOKEN)
+    tries(call, 1, 2.0)
+    asks(call, 3.0)
+    speaks(call, 5.0)
+    call.receive(ev.ModelClosed("1006", "", False), 6.1)
+    call.receive(ev.SessionReady("s2"), 6.6)
+    assert tries(call, 2, 7.0) != []
+
+
+def test_a_new_model_has_to_ask_what_the_lost_one_had_not() -> None:
+    call = consenting(Confirmation.SPOKEN)
+    tries(call, 1, 2.0)
+    call.receive(ev.ModelClosed("1006", "", False), 2.5)
+    call.receive(ev.SessionReady("s2"), 3.0)
+    speaks(call, 4.0)
+    assert tries(call, 2, 6.0) == []
