@@ -29,6 +29,7 @@ from gateway.simulator.tools.shop import Manner, Shop
 from gateway.simulator.world import ACCOUNT, CALLER, NUMBER, PUBLIC, SECRET, TOKEN, connector, world_settings
 from gateway.store.memory import MemoryStore
 from gateway.store.rows import StoredInvocation
+from gateway.tools.ledger import is_repetition
 from gateway.tools.netguard import NetGuard
 from gateway.tools.webhook import WebhookInvoker
 from gateway.wire import PipeEnd, TextSocket
@@ -89,7 +90,7 @@ class Left:
     """Side effects in the business's own log."""
     requests: int
     rows: tuple[StoredInvocation, ...]
-    """The ledger."""
+    """The ledger's writes, without those that only repeat another."""
     outputs: Counter[str]
     """Function outputs by model session and function call."""
     known: tuple[str, ...]
@@ -218,7 +219,7 @@ class _Stage:
             booking=self._booking,
             bookings=shop.bookings.total(),
             requests=len(shop.asked),
-            rows=tuple(store.invocations.values()),
+            rows=tuple(row for row in store.invocations.values() if not is_repetition(row)),
             outputs=Counter(f"{it.id} {one.call_id}" for it in self._model.sessions for one in it.outputs),
             known=tuple(newest.texts()),
             told=len(told),
