@@ -108,7 +108,7 @@ def test_a_call_does_not_begin_again_while_it_closes() -> None:
     async def main() -> int:
         made: list[CallSession] = []
 
-        def make(call_id: str, offer: CallOffer) -> CallSession:
+        def make(call_id: str, offer: CallOffer, again: bool) -> CallSession:
             ports = Ports(lambda feed: OwnModel(feed, closes=False), no_tools, NoBook())
             made.append(CallSession(call_id, offer, CallPlan(), ports))
             return made[-1]

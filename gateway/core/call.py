@@ -415,7 +415,7 @@ class Call:
         if self._audible == event.response_id:
             self._telling.done(event.response_id, self._audible_item, completed=completed)
             if not state.slot.instructed:
-                self._invoking.consents.agent_spoke(event.response_id, state.tool_calls)
+                self._invoking.consents.agent_spoke(event.response_id, state.tool_calls, ours=state.slot.ours)
         elif completed:
             state.tool_calls.told_by(event.response_id)
         return commands + (self._completed(event, now) if completed else [])

@@ -61,11 +61,14 @@ class Consents:
                 self._questions.popitem(last=False)
         return _not_yet(call.name, confirmation)
 
-    def agent_spoke(self, response_id: str, tool_calls: ToolCalls) -> None:
-        """The model has spoken in its own words: it asks what it knew by then that it has to ask."""
+    def agent_spoke(self, response_id: str, tool_calls: ToolCalls, *, ours: bool) -> None:
+        """The model has spoken in its own words: it asks what it knew by then that it has to ask.
+
+        `ours`: we asked for the response, after the output that says so was sent; the server may not have confirmed it.
+        """
         for question in self._questions.values():
             call = tool_calls.find(question.tool_call_id)
-            knew = call is None or call.state is ToolCallState.TOLD or call.seen_by == response_id
+            knew = ours or call is None or call.state is ToolCallState.TOLD or call.seen_by == response_id
             if knew and not question.put:
                 question.asked_by = response_id
 

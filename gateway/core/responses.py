@@ -55,8 +55,10 @@ class ResponseSlot:
     def __init__(self) -> None:
         self.state = SlotState.FREE
         self.response_id = ""
+        self.ours = False
+        """Whether we asked for the response that runs, or ran last."""
         self.instructed = False
-        """Whether the response that runs, or ran last, was asked for with instructions."""
+        """Whether it was asked for with instructions."""
         self.exact = False
         """Whether its words were given."""
         self.speaks_for = ""
@@ -129,11 +131,12 @@ class ResponseSlot:
         self.response_id = response_id
         self._cancelled = False
         asked, self._asked = self._asked, None
-        mine = asked is not None and wish_id == asked.wish_id
-        self.instructed = mine and asked is not None and asked.instructions is not None
-        self.exact = mine and asked is not None and asked.exact
-        self.speaks_for = asked.speaks_for if mine and asked is not None else ""
-        if asked is not None and not mine:
+        fulfilled = asked if asked is not None and wish_id == asked.wish_id else None
+        self.ours = fulfilled is not None
+        self.instructed = fulfilled is not None and fulfilled.instructions is not None
+        self.exact = fulfilled is not None and fulfilled.exact
+        self.speaks_for = fulfilled.speaks_for if fulfilled is not None else ""
+        if asked is not None and fulfilled is None:
             self._keep(asked)
         self.drop_filler()
         if not self.instructed:
