@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from pydantic import SecretStr
 from standardwebhooks import Webhook
 
-from gateway.briefing import Briefer
 from gateway.simulator.carrier import CallReport, Script
 from gateway.simulator.model import Scenario
 from gateway.store.rows import JournalEntry, StoredCall, StoredDelivery
@@ -78,8 +76,6 @@ def call(folder: Path, script: Script, scenario: Scenario, agents: str, business
     async def main() -> Left:
         told = business or Told()
         async with world(folder, scenario, agents=agents, business=told) as it, asyncio.timeout(600):
-            outgoing, remember = it.gateway.invoker.outgoing, it.gateway.office.desk.remember
-            it.gateway.maker.brief = Briefer(it.store, outgoing, SecretStr(SECRET), remember).for_call
             report = await it.call(script)
             await it.settled()
             await told.ended.wait()
