@@ -8,6 +8,7 @@ waited on a silent line, is spoken to. Both are waited for until `CallPlan.brief
 from dataclasses import replace
 
 from gateway.core.commands import Command, CreateItem, InvokeTool, Record
+from gateway.core.corrections import Corrections
 from gateway.core.deadlines import Timer
 from gateway.core.events import Briefed
 from gateway.core.plan import DEFAULT_TOOL
@@ -30,9 +31,10 @@ NEVER_DONE = error_output("the line was interrupted before it was done")
 class Beginning:
     """The first phase of a call."""
 
-    def __init__(self, state: CallState, speaking: Speaking) -> None:
+    def __init__(self, state: CallState, speaking: Speaking, corrections: Corrections) -> None:
         self._state = state
         self._speaking = speaking
+        self._corrections = corrections
         self._briefed: Briefed | None = None
 
     def offered(self, now: float) -> None:
@@ -77,13 +79,16 @@ class Beginning:
         for number, words in enumerate(known.words):
             state.conversation.say(f"before {number}", words.role, words.text)
         again: list[Command] = []
-        for called in known.calls:
+        for called in {called.tool_call_id: called for called in known.calls}.values():
             lost = called.output is None and called.name in state.plan.built_in
             past = replace(called, output=NEVER_DONE) if lost else called
             deadline_s = state.plan.tools.get(past.name, DEFAULT_TOOL).deadline_s
             state.tool_calls.remember(past, now + deadline_s)
             if past.output is None:
+                self._corrections.started(past.name)
                 again.append(InvokeTool(past.tool_call_id, past.name, past.arguments, deadline_s, again=True))
+            else:
+                self._corrections.past(past.name, past.output)
         note = Record("resumed_call", {"words": len(known.words), "calls": len(known.calls)})
         items = past_items(NOTE, state.conversation, state.tool_calls)
         outputs = submitted(state.tool_calls, state.slot)

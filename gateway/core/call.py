@@ -67,7 +67,7 @@ class Call:
         self._invoking = Invoking(
             self.state, self._speaking, self._keypad, self._moving, self._operations, self._ending
         )
-        self._beginning = Beginning(self.state, self._speaking)
+        self._beginning = Beginning(self.state, self._speaking, self._invoking.corrections)
         self._recovery = Recovery()
         self._pressing_s: float | None = None
         """Until when keys sound that were sent; the line stays up for them."""

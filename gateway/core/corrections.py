@@ -2,8 +2,12 @@
 
 A claim is judged when the agent's turn is over and none of its functions runs any more: it may be said just before
 its function is called. What is not backed then is put on record once; where the agent's file asks for it, the model is
-told to set it right, also while it says goodbye.
+told to set it right, also while it says goodbye. Words that were given to it (a greeting, what a business or an
+operator has it say) are not its claims.
 """
+
+import json
+from collections import OrderedDict
 
 from gateway.core.claims import Claim, ClaimRules, ClaimsLedger
 from gateway.core.commands import Command, CreateItem, Record
@@ -14,6 +18,8 @@ __all__ = ["Corrections"]
 
 MOST = 3
 """Corrections of one call: a model that goes on claiming is not talked to for ever."""
+KEPT = 1000
+"""Claims that were judged and are remembered: more than the ledger keeps items."""
 
 
 class Corrections:
@@ -23,14 +29,19 @@ class Corrections:
         self._state = state
         self._rules = ClaimRules({name: rules.claims for name, rules in state.plan.tools.items()})
         self._ledger = ClaimsLedger(self._rules)
-        self._judged: set[tuple[str, str]] = set()
+        self._judged: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._open = False
         """Whether something was said or done since claims were judged."""
         self._made = 0
 
     def said(self, item_id: str, text: str) -> None:
-        if self._rules and self._ledger.said(item_id, text):
+        if self._rules and not self._state.slot.exact and self._ledger.said(item_id, text):
             self._open = True
+
+    def past(self, tool: str, output: str) -> None:
+        """Note what came of a function on this telephone call before this call of ours began."""
+        if not _is_error(output):
+            self._ledger.done(tool)
 
     def started(self, tool: str) -> None:
         self._ledger.started(tool)
@@ -52,9 +63,11 @@ class Corrections:
         self._open = False
         commands: list[Command] = []
         for claim in found:
-            self._judged.add((claim.item_id, claim.tool))
+            self._judged[claim.item_id, claim.tool] = None
             note = {"tool": claim.tool, "phrase": claim.phrase, "item_id": claim.item_id, "text": claim.sentence}
             commands.append(Record("claim_unbacked", note))
+        while len(self._judged) > KEPT:
+            self._judged.popitem(last=False)
         return commands + (self._correct(found) if found and state.plan.corrects_claims else [])
 
     @property
@@ -85,3 +98,11 @@ class Corrections:
         # Also while saying goodbye: the caller must not leave with it.
         state.slot.want()
         return [CreateItem(item), Record("claim_corrected", {"tool": found[0].tool})]
+
+
+def _is_error(output: str) -> bool:
+    try:
+        told = json.loads(output)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(told, dict) and "error" in told
