@@ -41,6 +41,8 @@ CLOSE_S = 2.0
 """How long the leg and the model may take to close after the end of the call."""
 CONTROL_S = 12.0
 """How long the carrier may take, after the end of the call, to let go of a human who is being called for it."""
+TOOL = "tool"
+"""Begins the names of function calls: their ids come from the model, and may be anything."""
 CONTROL = "control"
 """Begins the names of tasks at the carrier's control."""
 HIDDEN_KEY = "•"
@@ -243,7 +245,7 @@ class CallSession:
             case cmd.InvokeTool():
                 self._invoke(command)
             case cmd.CancelTool():
-                self._cancel(command.tool_call_id)
+                self._cancel(f"{TOOL} {command.tool_call_id}")
             case cmd.StartTransfer() | cmd.CompleteTransfer() | cmd.CancelTransfer():
                 kind = type(command).__name__
                 self._start(self._control(command), f"{CONTROL} {kind} {command.transfer_id}")
@@ -270,7 +272,7 @@ class CallSession:
             task.cancel()
 
     def _invoke(self, command: cmd.InvokeTool) -> None:
-        self._start(self._run_tool(command), command.tool_call_id)
+        self._start(self._run_tool(command), f"{TOOL} {command.tool_call_id}")
 
     async def _run_tool(self, command: cmd.InvokeTool) -> None:
         self.feed(await self._ports.invoke(command))

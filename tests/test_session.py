@@ -137,3 +137,38 @@ def test_a_call_does_not_begin_again_while_it_closes() -> None:
         registry.stop()
 
     assert run(main()) == 1
+
+
+def test_a_function_call_s_id_may_be_anything() -> None:
+    async def main() -> bool:
+        feeds: list[Callable[[ev.Event], None]] = []
+        never = asyncio.Event()
+
+        def open_model(feed: Callable[[ev.Event], None]) -> OwnModel:
+            feeds.append(feed)
+            return OwnModel(feed)
+
+        async def brief() -> ev.Briefed:
+            await never.wait()
+            return ev.Briefed()
+
+        async def answers(command: cmd.InvokeTool) -> ev.ToolResult:
+            return ev.ToolResult(command.tool_call_id, True, "{}")
+
+        def calls() -> None:
+            feeds[0](ev.ResponseCreated("r1", ""))
+            feeds[0](ev.ResponseDone("r1", "completed", "", (ev.FunctionCall("brief", "book", "{}"),), None))
+
+        session = CallSession("call_1", OFFER, CallPlan(), Ports(open_model, answers, NoBook(), brief=brief))
+        loop = asyncio.get_running_loop()
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(session.run())
+            loop.call_later(0.1, session.attach, OwnLeg(), "MZ1")
+            loop.call_later(0.5, calls)
+            loop.call_later(1.0, session.feed, ev.LegEnded(ev.LegEnd.CALLER_HANGUP, "", True))
+            await asyncio.wait({task}, timeout=30)
+            closed = task.done()
+            never.set()
+        return closed
+
+    assert run(main()), "what ran for the call ends with it"
