@@ -423,16 +423,20 @@ class Call:
     def _completed(self, event: ev.ResponseDone, now: float) -> list[Command]:
         """What a response asks for that was completed: nothing of any other is ever carried out."""
         state = self.state
-        if state.phase is Phase.TRANSFERRING and state.model_up:
-            return self._invoking.refuse(event.calls, event.response_id, now)
         if not state.active or not event.calls:
-            return []
+            return self._run(event.calls, event.response_id, now)
         forgotten = self._speaking.drop_calls(event.calls, event.response_id)
         if forgotten is not None:
             return forgotten
         if self._speaking.keep_calls(event.calls, event.response_id):
             return []
-        return self._invoking.run(event.calls, event.response_id, now)
+        return self._run(event.calls, event.response_id, now)
+
+    def _run(self, calls: tuple[ev.FunctionCall, ...], response_id: str, now: float) -> list[Command]:
+        """Carry out what nothing stands in the way of any more but perhaps that the caller is not here."""
+        if self.state.phase is Phase.TRANSFERRING and self.state.model_up:
+            return self._invoking.refuse(calls, response_id, now)
+        return self._invoking.run(calls, response_id, now) if self.state.active and calls else []
 
     # --- transfers, keys, operators -----------------------------------------------------------
 
@@ -550,7 +554,7 @@ class Call:
         commands += self._send_keys(now) + self._invoking.settle(now) + self._speaking.settle(now)
         released, self._speaking.released = self._speaking.released, []
         for held in released:
-            commands += self._invoking.run(held.calls, held.response_id, now)
+            commands += self._run(held.calls, held.response_id, now)
         if released:
             commands += self._entries() + self._send_keys(now) + self._speaking.settle(now)
         commands += self._presence.settle(now)

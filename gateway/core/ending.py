@@ -1,7 +1,9 @@
 """How a call ends: the goodbye is heard to its end, the line goes down at once after it, one end record is written.
 
 ENDING has two halves: first the last words (asked for if the agent has not said any, bounded by GOODBYE_S), then the
-wait for the stream to close after `HangUp` (bounded by LEG_S). Only the first decision to hang up counts.
+wait for the stream to close after `HangUp` (bounded by LEG_S). A function that still runs when the agent has said
+goodbye is waited for within the same bound; when it fails the caller is told before the line goes down. Only the first
+decision to hang up counts.
 """
 
 from gateway.core.commands import CancelTool, CloseModel, Command, EndReason, HangUp, Record
@@ -36,7 +38,7 @@ class Ending:
     @property
     def deadline(self) -> float | None:
         """When the last words count as heard without their mark."""
-        last_words = self.saying_goodbye and self._all_said and self._state.playout.unheard
+        last_words = self.saying_goodbye and self._all_said and self._state.playout.unheard and not self._counts_on
         return self._state.playout.ends_s() + HEARD_GRACE_S if last_words else None
 
     @property
@@ -86,7 +88,7 @@ class Ending:
 
     def settle(self, now: float) -> list[Command]:
         """Hang up as soon as the last words were heard."""
-        if not self.saying_goodbye or not self._heard(now):
+        if not self.saying_goodbye or self._counts_on or not self._heard(now):
             return []
         return self.hang_up(self._state.end_reason or EndReason.AGENT_HANGUP, now)
 
@@ -114,6 +116,13 @@ class Ending:
         state.timers.clear_all()
         state.enter(Phase.ENDED)
         return [*commands, CloseModel(), Record("end", {"reason": reason.value, "detail": detail})]
+
+    @property
+    def _counts_on(self) -> bool:
+        """Whether the agent has said goodbye before a function has answered, whose failure the caller must hear of."""
+        state = self._state
+        agent = state.end_reason is EndReason.AGENT_HANGUP and state.model_up
+        return agent and any(call.name not in state.plan.built_in for call in state.tool_calls.running())
 
     def _heard(self, now: float) -> bool:
         playout = self._state.playout

@@ -44,8 +44,9 @@ OK_OUTPUT = '{"ok": true}'
 BUILT_IN_S = 3600.0
 """A function of ours has time-outs of its own; this one only keeps it from being forgotten."""
 KEPT_SPOKEN = 256
+KEPT_UNSURE = 64
 LATE = "the system did not answer in time"
-STILL_RUNS = "another function has not answered yet: wait for its result, tell the caller what came of it, then hang up"
+TOO_MANY = "too many function calls at once"
 LEFT = "the caller is being connected with somebody else"
 
 
@@ -77,9 +78,11 @@ class Invoking:
         self._ending = ending
         self.consents = Consents()
         self.corrections = Corrections(state)
-        self._waiting = Waiting(state)
+        self._waiting = Waiting(state, speaking)
         self._spoken: OrderedDict[str, None] = OrderedDict()
         """Calls whose answer is said word for word, so that no response need answer them."""
+        self._unsure: OrderedDict[str, None] = OrderedDict()
+        """Calls that were answered with an error, by id: what became of them may turn out later."""
         self._action: _Action | None = None
         self._language = ""
 
@@ -109,9 +112,7 @@ class Invoking:
         built_in = call.name in state.plan.built_in
         if call.name == functions.HANG_UP and built_in:
             return self._hang_up(call, response_id, now)
-        if len(state.tool_calls.running()) >= MAX_CALLS:
-            state.slot.want(outputs={call.tool_call_id})
-            return [SubmitToolOutput(call.tool_call_id, error_output("too many function calls at once"))]
+        full = len(state.tool_calls.running()) >= MAX_CALLS
         if state.tool_calls.repeated(call.tool_call_id, response_id):
             # It will not run again, and the model waits: let it speak with the output that it has.
             state.slot.want()
@@ -119,6 +120,8 @@ class Invoking:
         begun = state.tool_calls.start(call, response_id, BUILT_IN_S if built_in else rules.deadline_s, now)
         if begun is None:
             return []
+        if full:
+            return self.refused(call.tool_call_id, TOO_MANY)
         return self._run_built_in(begun, now) if built_in else self._invoke(begun, rules)
 
     def _invoke(self, call: ToolCall, rules: ToolRules) -> list[Command]:
@@ -179,20 +182,50 @@ class Invoking:
         if kept is not None:
             return self._promised(kept, event)
         call = tool_calls.find(event.tool_call_id)
+        if call is not None and call.tool_call_id in self._unsure and not event.pending:
+            return self._turned_out(call, event)
         if call is None or call.state is not ToolCallState.RUNNING:
             return [Record("tool_result_ignored", {"tool_call_id": event.tool_call_id})]
         if event.pending:
             call.promised_until = now + self._rules(call.name).pending_s
         else:
-            self.corrections.ended(call.name, ok=event.ok)
+            self._ended(call, ok=event.ok)
         return self._say(event) + self.answer(event.tool_call_id, event.output)
+
+    def _ended(self, call: ToolCall, *, ok: bool) -> None:
+        self.corrections.ended(call.name, ok=ok)
+        if not ok:
+            self._unsure[call.tool_call_id] = None
+            while len(self._unsure) > KEPT_UNSURE:
+                self._unsure.popitem(last=False)
+            self._tell_before_leaving(call)
+
+    def _tell_before_leaving(self, call: ToolCall) -> None:
+        """The agent has said goodbye and counted on it: the caller must not leave without knowing that it failed."""
+        if self._ending.own_end is EndReason.AGENT_HANGUP and self._ending.saying_goodbye and self._state.model_up:
+            self._state.slot.want(outputs={call.tool_call_id})
 
     def _promised(self, call: ToolCall, event: ToolResult) -> list[Command]:
         """The model has the promise as the output, so it is told of the result."""
-        self.corrections.ended(call.name, ok=event.ok)
-        said = self._say(event)
+        self._ended(call, ok=event.ok)
+        # Whoever asks again, or has to be told of the call, gets the result and no promise.
+        call.output = event.output if call.state is not ToolCallState.TOLD else ""
         text = f"The result of {call.name} (call {call.tool_call_id}), which was still in progress: {event.output}"
-        if not event.say:
+        return self._tell_result(event, text)
+
+    def _turned_out(self, call: ToolCall, event: ToolResult) -> list[Command]:
+        """The model was told that it failed, or that nobody knows: the business has found out, once."""
+        del self._unsure[call.tool_call_id]
+        if event.ok:
+            self.corrections.ended(call.name, ok=True)
+        return self._tell_result(
+            event, f"What came of {call.name} (call {call.tool_call_id}) after all: {event.output}"
+        )
+
+    def _tell_result(self, event: ToolResult, text: str) -> list[Command]:
+        self._spoken.pop(event.tool_call_id, None)  # that was the promise
+        said = self._say(event)
+        if event.tool_call_id not in self._spoken:
             return said + self.tell(f"{text}\nTell the caller.")
         item = self._state.conversation.tell(text)
         return said + ([CreateItem(item)] if self._state.model_up else [])
@@ -201,10 +234,12 @@ class Invoking:
         """Take what comes along with an answer: words for the caller, and what is to be done."""
         if event.action is not None:
             self._action = _Action(event.action, event.target)
-        if not event.say or self._ending.own_end is not None:
+        if not event.say or self._ending.own_end not in (None, EndReason.AGENT_HANGUP):
             return []
         if not self._speaking.say(event.say, interruptible=True, speaks_for=event.tool_call_id):
             return [Record("say_refused", {"tool_call_id": event.tool_call_id})]
+        for follower in self._state.tool_calls.followers(event.tool_call_id):
+            self._spoken[follower.tool_call_id] = None
         self._spoken[event.tool_call_id] = None
         while len(self._spoken) > KEPT_SPOKEN:
             self._spoken.popitem(last=False)
@@ -263,7 +298,11 @@ class Invoking:
         """Answer for functions that have not answered in time."""
         commands: list[Command] = []
         for call in self._state.tool_calls.expired(now):
-            self.corrections.ended(call.name, ok=False)
+            if call.state is not ToolCallState.RUNNING:
+                continue  # it has just shared the answer of the one that it follows
+            if not call.follows and call.name not in self._state.plan.built_in:
+                self.corrections.ended(call.name, ok=False)
+                self._tell_before_leaving(call)
             commands += [Record("tool_timeout", {"tool_call_id": call.tool_call_id}), CancelTool(call.tool_call_id)]
             commands += self.refused(call.tool_call_id, LATE)
         for call in self._state.tool_calls.broken_promises(now):
@@ -295,6 +334,8 @@ class Invoking:
         wanted, state = self._action, self._state
         if wanted is None or not state.active or state.talking or self._speaking.has_to_say or state.turn.speaking:
             return []
+        if any(call.name not in state.plan.built_in for call in state.tool_calls.running()):
+            return []  # the caller stays until they know what came of it
         self._action = None
         note = Record("tool_action", {"action": wanted.action.value, "target": wanted.target})
         if wanted.action is ToolAction.HANG_UP:

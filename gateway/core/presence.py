@@ -45,7 +45,8 @@ class Presence:
         if clock is None or not state.active:
             return []
         talking = state.talking or state.timers.is_set(Timer.WISH)
-        busy = talking or state.tool_calls.running() or state.transfer.running or self._keypad.collecting
+        # What a business has promised is waited for like what runs.
+        busy = talking or state.tool_calls.deadline is not None or state.transfer.running or self._keypad.collecting
         clock.run(now, idle=not busy, speech=state.turn.speaking or self._voice)
         due = clock.judge(now)
         if due is IdleStep.GOODBYE:

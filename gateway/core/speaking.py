@@ -102,6 +102,10 @@ class Speaking:
         return Hold.MUTED in self._holds
 
     @property
+    def holding(self) -> bool:
+        return bool(self._holds)
+
+    @property
     def turns(self) -> TurnTaking:
         """Turn-taking as it is now, as asked for."""
         return self._turns

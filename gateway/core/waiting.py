@@ -4,7 +4,9 @@ import base64
 from functools import lru_cache
 
 from gateway.core.commands import Command, Record
+from gateway.core.deadlines import Timer
 from gateway.core.plan import DEFAULT_TOOL, Filler
+from gateway.core.speaking import Speaking
 from gateway.core.state import CallState
 from gateway.core.tones import two_tones
 from gateway.core.toolcalls import ToolCall
@@ -23,8 +25,9 @@ AMPLITUDE = 900.0
 class Waiting:
     """Fills silences, only while the call is active."""
 
-    def __init__(self, state: CallState) -> None:
+    def __init__(self, state: CallState, speaking: Speaking) -> None:
         self._state = state
+        self._speaking = speaking
         self._quiet_s: float | None = None
         """Since when nobody speaks while a function runs."""
         self._given = 0
@@ -38,7 +41,11 @@ class Waiting:
         call, filler = self._awaited()
         if call is None:
             self._given = 0
-        busy = state.talking or state.turn.speaking or state.transfer.running
+        if call is None or state.turn.speaking or not state.active:
+            state.slot.drop_filler()  # it was to be asked for as soon as something else allowed it
+        # Where an answer is on its way, or nothing would be heard, there is nothing to fill.
+        due = state.timers.is_set(Timer.WISH) or self._speaking.holding or self._speaking.has_to_say
+        busy = due or state.talking or state.turn.speaking or state.transfer.running
         if call is None or filler is None or busy or not state.active:
             self._quiet_s = self.deadline = None
             return []

@@ -151,3 +151,63 @@ def test_an_answer_that_was_heard_has_told() -> None:
     quiet(call, 4.0)
     call.receive(ev.ModelClosed("1006", "", False), 4.1)
     assert only(call.receive(ev.SessionReady("s2"), 4.6), cmd.SubmitToolOutput) == []
+
+
+# --- results that come in odd ways --------------------------------------------------------------------
+
+
+def test_what_was_not_known_and_turns_out_later_is_told_once() -> None:
+    call = active(CallPlan(tools={"book": QUIET}))
+    runs(call, "r1", 2.0, "book")
+    (asked_,) = only(call.receive(ev.ToolResult("c_book", False, '{"error":"not known"}'), 3.0), cmd.CreateResponse)
+    answer(call, "r2", "a2", 300, 3.5, asked_.wish_id)
+    quiet(call, 5.0)
+    told = call.receive(ev.ToolResult("c_book", True, '{"room":2}'), 20.0)
+    assert "room" in str(only(told, cmd.CreateItem))
+    assert asked(told) == [False]
+    assert only(call.receive(ev.ToolResult("c_book", True, '{"room":2}'), 21.0), cmd.CreateItem) == []
+
+
+def test_words_for_a_result_that_two_equal_calls_share_are_the_answer_of_both() -> None:
+    call = active(CallPlan(tools={"book": QUIET}))
+    runs(call, "r1", 2.0, "book")
+    call.receive(ev.ModelClosed("1006", "", False), 2.5)
+    call.receive(ev.SessionReady("s2"), 3.0)
+    call.receive(ev.ResponseCreated("r2", ""), 3.1)
+    call.receive(done("r2", ev.FunctionCall("c9", "book", "{}")), 3.2)
+    (said,) = only(result(call, "book", 4.0, "It is booked."), cmd.CreateResponse)
+    assert asked(answer(call, "r3", "a3", 300, 4.2, said.wish_id) + quiet(call, 6.0)) == []
+
+
+def test_a_promise_that_was_kept_while_the_model_was_away_is_no_promise_any_more() -> None:
+    call = active(CallPlan(tools={"book": QUIET}))
+    runs(call, "r1", 2.0, "book")
+    call.receive(ev.ToolResult("c_book", True, '{"status":"in progress"}', pending=True), 2.5)
+    call.receive(ev.ModelClosed("1006", "", False), 2.6)
+    result(call, "book", 2.8)
+    outputs = only(call.receive(ev.SessionReady("s2"), 3.1), cmd.SubmitToolOutput)
+    assert outputs == [cmd.SubmitToolOutput("c_book", '{"n":1}')]
+
+
+def test_a_result_whose_words_cannot_be_said_any_more_is_told_by_the_model() -> None:
+    call = active(CallPlan(tools={"book": QUIET}))
+    runs(call, "r1", 2.0, "book")
+    call.receive(ev.ToolResult("c_book", True, "{}", pending=True, say="We are on it."), 2.5)
+    for number in range(12):
+        ask(call, f"o{number}", op.Say(f"Announcement {number}."), 3.0)
+    call.receive(ev.ToolResult("c_book", True, '{"room":2}', say="Room two."), 4.0)
+    wishes = only(answer(call, "r2", "a2", 100, 5.0, "w1"), cmd.CreateResponse)
+    for number in range(20):
+        said = answer(call, f"s{number}", f"s{number}", 100, 6.0 + number, wishes[-1].wish_id)
+        wishes += only(said + quiet(call, 6.5 + number), cmd.CreateResponse)
+    assert None in [wish.instructions for wish in wishes]
+
+
+def test_a_call_too_many_is_answered_once_and_known_to_a_new_session() -> None:
+    call = active(CallPlan(tools={f"f{n}": QUIET for n in range(17)}))
+    runs(call, "r1", 2.0, *(f"f{n}" for n in range(16)))
+    call.receive(ev.ResponseCreated("r2", ""), 2.5)
+    extra = ev.FunctionCall("extra", "f16", "{}")
+    assert len(only(call.receive(done("r2", extra), 2.6), cmd.SubmitToolOutput)) == 1
+    call.receive(ev.ResponseCreated("r3", ""), 2.7)
+    assert only(call.receive(done("r3", extra), 2.8), cmd.SubmitToolOutput) == []
