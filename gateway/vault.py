@@ -11,10 +11,10 @@ import secrets
 from dataclasses import dataclass, field
 
 from gateway.errors import GatewayError
+from gateway.tokens import TOKEN_PREFIX
 
-__all__ = ["TOKEN_PREFIX", "Vault", "VaultFull", "asked_by"]
+__all__ = ["Vault", "VaultFull", "asked_by"]
 
-TOKEN_PREFIX = "vault_"
 TOKEN_BYTES = 24
 """32 characters of base64."""
 

@@ -134,7 +134,7 @@ class Mcp(Section):
     tools: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] | None = Field(
         default=None, min_length=1, max_length=MAX_IMPORTED
     )
-    """Names of its tools that are offered; null: all, also those it adds later."""
+    """Names of its tools that are offered; null: all that it has when the gateway starts, but for destructive ones."""
     defaults: PolicyOverrides = Field(default_factory=PolicyOverrides)
     """What holds for every tool, unless `overrides` says otherwise. By itself what the server calls read-only is
     effect: read."""

@@ -17,6 +17,7 @@ from gateway.core.events import PastCall, PastWords
 from gateway.core.toolcalls import error_output
 from gateway.deliveries.transcript import Transcript, Turn
 from gateway.store.rows import JournalEntry, StoredCall, StoredInvocation, StoreError
+from gateway.tokens import HIDDEN
 from gateway.tools.request import CallFacts
 
 __all__ = ["PAST_S", "Past", "PastStore", "find_past"]
@@ -32,8 +33,6 @@ WORDS_MOST = 100
 CALLS_MOST = 64
 MAX_TEXT_CHARS = 8_000
 """Kept of one turn."""
-HIDDEN = "[token]"
-"""What the journal has in place of a token (`gateway.records.book`): arguments with it cannot be used again."""
 NOT_DONE = error_output("the line was interrupted before this was done; ask the caller for the digits again")
 SETTLED = frozenset({"done", "failed"})
 

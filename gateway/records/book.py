@@ -5,7 +5,6 @@ and never raises; audio is only counted, and decoded only for a recording.
 """
 
 import binascii
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -54,15 +53,13 @@ from gateway.records.latency import percentile
 from gateway.records.recording import Recording
 from gateway.records.tally import Functions, Tally
 from gateway.store.rows import CallChanges, CallEnd, JournalEntry, JsonValue
+from gateway.tokens import HIDDEN, TOKEN
 
 __all__ = ["CallBook", "CallLog", "Pricing", "Summary"]
 
 DEFAULT_TURNS = TurnTaking()
 MOST_TOKENS = 64
 """Tokens of secrets that are looked for in what is written; nobody keys in more during one call."""
-HIDDEN = "[token]"
-TOKEN = re.compile(r"vault_[A-Za-z0-9_-]{16,}")
-"""What `gateway.vault` hands out. A telephone call that goes on brings tokens which only the ledger knows."""
 
 
 class CallLog(Protocol):

@@ -91,14 +91,16 @@ class Ledger(Database):
         return await self._invocations(_where(invocations.c.state == "intended", *dead))
 
     async def count_invocations(self, agent: str, tool: str, from_number: str, since: datetime) -> int:
-        """Return how often this caller had this tool carried out since then, whatever came of it. Raises `StoreError`.
+        """Return how often this caller had this tool carried out since then, or perhaps. Raises `StoreError`.
+
+        What was refused or never left (`failed`) does not count.
 
         Rows written just before and not yet committed do not count; `begin_invocation` has committed its own.
         """
         wanted = clean(invocations, {"agent": agent, "tool": tool, "from_number": from_number})
         query = select(func.count().label("rows")).select_from(invocations)
         query = query.where(*(invocations.c[name] == value for name, value in wanted.items()))
-        rows = await self._read(query.where(invocations.c.created_at >= since))
+        rows = await self._read(query.where(invocations.c.created_at >= since, invocations.c.state != "failed"))
         return int(rows[0]["rows"])
 
     async def _there_before(self, row: InvocationRow, intent: str) -> StoredInvocation | None:

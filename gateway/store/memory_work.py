@@ -77,7 +77,7 @@ class MemoryWork:
 
     async def count_invocations(self, agent: str, tool: str, from_number: str, since: datetime) -> int:
         wanted = (agent, tool, from_number)
-        rows = (row for row in self.invocations.values() if row.created_at >= since)
+        rows = (row for row in self.invocations.values() if row.created_at >= since and row.state != "failed")
         return sum((row.agent, row.tool, row.from_number) == wanted for row in rows)
 
     def deliver(self, row: DeliveryRow) -> None:

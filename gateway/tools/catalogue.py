@@ -158,6 +158,10 @@ def _object(text: str) -> dict[str, object]:
         arguments = parse_json(text) if text.strip() else {}  # a call without parameters may come as ""
     except ValueError as error:
         _refuse(f"the arguments are not valid JSON ({error}); send one JSON object")
+    try:
+        json.dumps(arguments, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        _refuse("the arguments hold half a surrogate pair, which is no text; write whole characters")
     if not isinstance(arguments, dict):
         _refuse(f"the arguments must be one JSON object, not {type(arguments).__name__}")
     return arguments

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from gateway.store.rows import InvocationRow, StoredCall, StoredInvocation
+from gateway.tokens import without_tokens
 from gateway.tools.replies import IN_PROGRESS, error_text
 from gateway.tools.request import ToolOutcome, ToolRequest, message_id
 
@@ -82,8 +83,12 @@ def digest(text: str) -> str:
 
 
 def intent(request: ToolRequest) -> InvocationRow:
-    """Return the row that is committed before a write leaves."""
+    """Return the row that is committed before a write leaves.
+
+    Tokens of secrets are left out: they are worth nothing once this process is gone, so such a write is not sent again.
+    """
     arguments, call = canonical(request.arguments), request.call
+    kept = without_tokens(arguments)
     return InvocationRow(
         key=request.key,
         message_id=message_id(request.key),
@@ -93,9 +98,9 @@ def intent(request: ToolRequest) -> InvocationRow:
         agent=call.agent,
         tool=request.tool.name,
         from_number=call.from_number,
-        arguments=arguments,
+        arguments=kept,
         arguments_hash=digest(arguments),
-        idempotent=request.tool.policy.idempotent,
+        idempotent=request.tool.policy.idempotent and kept == arguments,
         created_at=datetime.now(UTC),
     )
 

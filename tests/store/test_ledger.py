@@ -143,6 +143,9 @@ def test_function_calls_are_counted_for_one_caller_of_one_tool_since_a_time(runs
             await store.begin_invocation(invocation(f"call_{minute}", minute=minute))
         await store.begin_invocation(replace(invocation("other"), tool="cancel_order"))
         await store.begin_invocation(replace(invocation("else"), from_number="+14155550102"))
+        await store.begin_invocation(invocation("call_refused", minute=3))
+        store.end_invocation(invocation("call_refused", minute=3).key, "failed", None)
+        await store.flush()
         count = store.count_invocations
         assert await count("shop", "place_order", "+14155550101", NOON) == 4
         assert await count("shop", "place_order", "+14155550101", NOON + timedelta(minutes=2)) == 2

@@ -115,3 +115,8 @@ def test_two_tools_of_one_name_are_an_error_of_the_file() -> None:
     taken = catalogue_tool("hang_up", ToolKind.MCP, "x", {"type": "object"})
     with pytest.raises(ConfigError, match="there are two tools 'hang_up'"):
         Catalogue(AGENT, [taken])
+
+
+@pytest.mark.parametrize("text", [r'{"\ud800": 1}', r'{"order_id": "\udfff"}'])
+def test_half_a_character_is_refused_in_a_sentence(text: str) -> None:
+    assert "surrogate" in refusal(text)
