@@ -40,6 +40,8 @@ TARGETS = {
 SECRET_KEYS = "789"
 """Pressed only while keys are hidden; the others only while they are not."""
 OPEN_KEYS = "123#"
+LONGEST_S = 14.0
+"""The longest deadline of a function, and what a gate may hold it back."""
 ROUNDING_MS = 0.4
 """A hold cuts text at multiples of 0.375 ms."""
 
@@ -86,6 +88,8 @@ class History:
         self.invoked: list[str] = []
         self.called: dict[str, set[str]] = defaultdict(set)
         """Items of function calls, by the call's id: a model may make one again."""
+        self.owed: dict[str, tuple[float, str]] = {}
+        """Functions of the business that this session's model waits for, by id: since when, and the item."""
         self.past: set[str] = set()
         """Function calls of before, whose outcome the ledger is asked."""
         self.promised: dict[str, bool] = {}
@@ -97,6 +101,7 @@ class History:
         self.transfers: dict[str, str] = {}
         self.blind = ""
         self.sessions = 0
+        self.muted = False
         self.hung_up = 0
         self.ends = 0
         self.model_open = False
@@ -167,6 +172,10 @@ class History:
         ]
         for call in calls:
             self.called[call.tool_call_id].add(call.item_id)
+            answered = (self.sessions, call.tool_call_id) in self.outputs
+            live = status == "completed" and self.call.phase is Phase.ACTIVE
+            if live and not answered and call.name not in BUILT_IN:
+                self.owed.setdefault(call.tool_call_id, (self.now, call.item_id))
         self.feed(ev.ResponseDone(f"{self.sessions}{response}", status, "", tuple(calls), None))
 
     def tool_answers(self, number: int, *, ok: bool, pending: bool = False, more: str = "") -> None:
@@ -286,6 +295,7 @@ class History:
                     )
             case cmd.DeleteItem(item_id):
                 self.deleted.add(item_id)
+                self.owed = {name: owed for name, owed in self.owed.items() if owed[1] != item_id}
                 if self.honest and item_id in self.received:
                     assert self._heard(item_id) <= 1 + ROUNDING_MS * self.holds, "only what was not heard"
             case cmd.CreateResponse(wish_id):
@@ -296,11 +306,13 @@ class History:
                 assert self.model_open
                 assert (self.sessions, tool_call_id) not in self.outputs, "one answer per function call"
                 self.outputs.append((self.sessions, tool_call_id))
+                self.owed.pop(tool_call_id, None)
                 self._no_secret(str(json.loads(output).get("digits", "")))
             case cmd.CreateItem(item):
                 self._no_secret(_said_keys(item))
                 self._promise(json.dumps(item))
             case cmd.OpenModel():
+                self.owed.clear()
                 self.sessions += 1
                 self.asked = None
             case cmd.CloseModel():
@@ -333,10 +345,23 @@ class History:
             case cmd.CancelTransfer(transfer_id):
                 assert self.transfers[transfer_id] in ("started", "completed")
                 self.transfers[transfer_id] = "cancelled"
+            case cmd.Record():
+                self._watch_records(command)
+            case _:
+                pass
+
+    def _watch_records(self, record: cmd.Record) -> None:
+        match record:
             case cmd.Record("transfer", {"transfer_id": str(transfer_id), "state": str(state)}):
                 blind = transfer_id in self.transfers and self.blind == transfer_id
                 if state in ("busy", "no_answer", "rejected", "failed") or (state == "answered" and blind):
                     self.transfers[transfer_id] = state
+            case cmd.Record("muted", {"agent": muted}):
+                self.muted = bool(muted)
+            case cmd.Record("filler"):
+                caller = self.call.state.turn
+                assert self.call.phase is Phase.ACTIVE and not caller.speaking, "a filler is for a caller who listens"
+                assert not self.muted, "a filler is to be heard"
             case cmd.Record("held"):
                 self.holds += 1
             case cmd.Record("end"):
@@ -357,6 +382,8 @@ class History:
         assert self.hung_up <= 1
         assert self.ends == (1 if call.phase is Phase.ENDED else 0)
         assert call.phase is not Phase.ENDED or call.end_reason is not None
+        late = [name for name, (since, _) in self.owed.items() if self.now - since > LONGEST_S]
+        assert call.phase is not Phase.ACTIVE or not late, f"every function call is answered: {late}"
         waits = call.phase in (Phase.CONNECTING, Phase.RECOVERING, Phase.TRANSFERRING, Phase.ENDING)
         assert not waits or call.deadline is not None
 
