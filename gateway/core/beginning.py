@@ -8,6 +8,7 @@ waited on a silent line, is spoken to. Both are waited for until `CallPlan.brief
 from dataclasses import replace
 
 from gateway.core.commands import Command, CreateItem, InvokeTool, Record
+from gateway.core.conversation import MAX_TEXT
 from gateway.core.corrections import Corrections
 from gateway.core.deadlines import Timer
 from gateway.core.events import Briefed
@@ -24,6 +25,7 @@ NOTE = (
     "The line was interrupted for a moment and the caller is back; what follows was said and done on this call before. "
     "Apologise for the interruption in a few words and go on from there. Do nothing again that was done."
 )
+LATE_NOTE = "This telephone call goes on after an interruption. Said and done before it (do nothing of that again):"
 NEVER_DONE = error_output("the line was interrupted before it was done")
 """Answers functions of ours: they leave nothing behind."""
 
@@ -57,10 +59,20 @@ class Beginning:
         state.timers.clear(Timer.BRIEF)
         if state.phase is Phase.CONNECTING:
             return []
-        if not event.context or state.phase in (Phase.ENDING, Phase.ENDED):
+        text = "\n".join(part for part in (event.context and CONTEXT + event.context, self._late_past(event)) if part)
+        if not text or state.phase in (Phase.ENDING, Phase.ENDED):
             return []
-        item = state.conversation.tell(CONTEXT + event.context)
+        item = state.conversation.tell(text)
         return [Record("briefed_late", {}), *([CreateItem(item)] if state.model_up else [])]
+
+    def _late_past(self, event: Briefed) -> str:
+        """Return what was said and done before, for a model that has begun without it; what is unknown is left out."""
+        done = [called for called in event.calls if called.output is not None]
+        for called in done:
+            self._corrections.past(called.name, called.output or "")
+        told = [f"{words.role}: {words.text}" for words in event.words]
+        told += [f"{called.name} {called.arguments}: {called.output}" for called in done]
+        return "\n".join([LATE_NOTE, *told])[:MAX_TEXT] if event.resumed and told else ""
 
     def activate(self, now: float) -> list[Command]:
         """Both ends are up: tell the model what is known and have the agent say its first words."""

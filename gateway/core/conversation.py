@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["Conversation", "HeardText", "Said"]
+__all__ = ["MAX_TEXT", "Conversation", "HeardText", "Said"]
 
 KEPT_TURNS = 200
 """Turns that seed a new session; older ones are forgotten."""

@@ -105,7 +105,7 @@ class Invoking:
     def refuse(self, calls: tuple[FunctionCall, ...], response_id: str, now: float) -> list[Command]:
         """Answer the calls of a model whose caller is with somebody else: it may get the caller back."""
         begun = [self._state.tool_calls.start(call, response_id, BUILT_IN_S, now) for call in calls]
-        return [command for call in begun if call is not None for command in self.refused(call.tool_call_id, LEFT)]
+        return [command for call in begun if call is not None for command in self._not_tried(call, LEFT)]
 
     def _run(self, call: FunctionCall, response_id: str, now: float) -> list[Command]:
         state = self._state
@@ -121,7 +121,7 @@ class Invoking:
         if begun is None:
             return []
         if full:
-            return self.refused(call.tool_call_id, TOO_MANY)
+            return self._not_tried(begun, TOO_MANY)
         return self._run_built_in(begun, now) if built_in else self._invoke(begun, rules)
 
     def _invoke(self, call: ToolCall, rules: ToolRules) -> list[Command]:
@@ -276,6 +276,12 @@ class Invoking:
     def refused(self, tool_call_id: str, why: str) -> list[Command]:
         return self.answer(tool_call_id, error_output(why))
 
+    def _not_tried(self, call: ToolCall, why: str) -> list[Command]:
+        """Refuse a call that may be made again: an equal one is carried out, also for a new session."""
+        commands = self.refused(call.tool_call_id, why)
+        call.follows = call.tool_call_id
+        return commands
+
     def tell(self, text: str) -> list[Command]:
         """Tell the model of something that it did not ask for, as soon as there is one, and have it speak."""
         item = self._state.conversation.tell(text)
@@ -327,7 +333,7 @@ class Invoking:
                 self.corrections.ended(call.name, ok=False)
                 commands += [Record("tool_cancelled", {"tool_call_id": call.tool_call_id})]
                 commands += [CancelTool(call.tool_call_id)]
-                commands += self.refused(call.tool_call_id, "given up because the caller went on speaking")
+                commands += self._not_tried(call, "given up because the caller went on speaking")
         return commands
 
     def _act(self, now: float) -> list[Command]:

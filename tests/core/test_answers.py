@@ -6,7 +6,7 @@ from gateway.core import Call, CallPlan
 from gateway.core import commands as cmd
 from gateway.core import events as ev
 from gateway.core import operator as op
-from gateway.core.plan import Filler, ReversibleBargeIn, ToolRules
+from gateway.core.plan import Filler, OnInterrupt, ReversibleBargeIn, ToolRules
 from tests.core.lists import active, answer, ask, done, only, quiet, speech, until
 
 QUIET = ToolRules(filler=None)
@@ -211,3 +211,14 @@ def test_a_call_too_many_is_answered_once_and_known_to_a_new_session() -> None:
     assert len(only(call.receive(done("r2", extra), 2.6), cmd.SubmitToolOutput)) == 1
     call.receive(ev.ResponseCreated("r3", ""), 2.7)
     assert only(call.receive(done("r3", extra), 2.8), cmd.SubmitToolOutput) == []
+
+
+def test_what_was_given_up_for_the_caller_may_be_asked_for_again_by_a_new_session() -> None:
+    call = active(CallPlan(tools={"find": ToolRules(filler=None, on_interrupt=OnInterrupt.CANCEL)}))
+    runs(call, "r1", 2.0, "find")
+    assert only(call.receive(ev.SpeechStarted("u1", 0), 2.5), cmd.CancelTool) == [cmd.CancelTool("c_find")]
+    call.receive(ev.ModelClosed("1006", "", False), 2.6)
+    call.receive(ev.SessionReady("s2"), 3.0)
+    call.receive(ev.ResponseCreated("r2", ""), 3.5)
+    again = call.receive(done("r2", ev.FunctionCall("c9", "find", "{}")), 3.6)
+    assert [one.tool_call_id for one in only(again, cmd.InvokeTool)] == ["c9"]

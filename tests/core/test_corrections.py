@@ -80,3 +80,17 @@ def test_corrections_of_a_model_that_goes_on_claiming_come_to_an_end() -> None:
     for number in range(12):
         corrected += len(records(says(call, 2.0 + 5 * number, f"w{number}"), "claim_corrected"))
     assert corrected == 3
+
+
+def test_what_is_known_too_late_of_a_call_that_goes_on_is_told_silently_and_backs_claims() -> None:
+    call = Call(CallPlan(briefing_s=2.0, tools=PLAN.tools))
+    call.receive(ev.CallOffered(), 0.0)
+    call.receive(ev.SessionReady("s"), 0.5)
+    call.receive(ev.StreamStarted("MZ1"), 1.0)
+    call.receive(ev.Tick(), 2.0)
+    past = ev.PastCall("c1", "book", "{}", '{"room":2}')
+    late = call.receive(ev.Briefed(words=(ev.PastWords("user", "A room."),), calls=(past,), resumed=True), 2.1)
+    (item,) = only(late, cmd.CreateItem)
+    assert "A room." in str(item) and "room" in str(item)
+    assert only(late, cmd.CreateResponse) == []
+    assert records(says(call, 3.0), "claim_unbacked") == []
