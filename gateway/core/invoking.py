@@ -47,6 +47,7 @@ KEPT_SPOKEN = 256
 KEPT_UNSURE = 64
 LATE = "the system did not answer in time"
 TOO_MANY = "too many function calls at once"
+FORGOTTEN = error_output("an equal call was answered before: its result stands above")
 LEFT = "the caller is being connected with somebody else"
 
 
@@ -130,7 +131,7 @@ class Invoking:
             call.follows = twin.tool_call_id
             note = Record("tool_repeated", {"tool_call_id": call.tool_call_id, "follows": twin.tool_call_id})
             running = twin.state is ToolCallState.RUNNING
-            return [note, *([] if running else self.answer(call.tool_call_id, twin.output))]
+            return [note, *([] if running else self.answer(call.tool_call_id, twin.output or FORGOTTEN))]
         missing = self.consents.missing(call, rules.confirmation)
         if missing:
             call.follows = call.tool_call_id

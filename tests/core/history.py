@@ -171,10 +171,10 @@ class History:
             for tool, name in names
         ]
         for call in calls:
+            known = call.tool_call_id in self.called
             self.called[call.tool_call_id].add(call.item_id)
-            answered = (self.sessions, call.tool_call_id) in self.outputs
             live = status == "completed" and self.call.phase is Phase.ACTIVE
-            if live and not answered and call.name not in BUILT_IN:
+            if live and not known and call.name not in BUILT_IN:
                 self.owed.setdefault(call.tool_call_id, (self.now, call.item_id))
         self.feed(ev.ResponseDone(f"{self.sessions}{response}", status, "", tuple(calls), None))
 
