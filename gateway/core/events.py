@@ -264,7 +264,8 @@ class ToolAction(StrEnum):
 
 @dataclass(slots=True)
 class ToolResult:
-    """The answer to one `InvokeTool`, or why there is none; a second one for a call whose first was `pending`."""
+    """The answer to one `InvokeTool`, or why there is none; a second one for a call whose first was `pending`,
+    or was an error of which it turns out later what came of it."""
 
     tool_call_id: str
     ok: bool
