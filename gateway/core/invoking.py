@@ -314,7 +314,7 @@ class Invoking:
             commands += self.refused(call.tool_call_id, LATE)
         for call in self._state.tool_calls.broken_promises(now):
             call.promised_until = None
-            self.corrections.ended(call.name, ok=False)
+            self._ended(call, ok=False)  # it may come after all, and is told then
             commands.append(Record("tool_timeout", {"tool_call_id": call.tool_call_id}))
             commands += self.tell(f"The result of {call.name} (call {call.tool_call_id}) has not come: {LATE}.")
         return commands

@@ -4,8 +4,8 @@ RUNNING → ANSWERED → ACCEPTED (the model has the output) → TOLD (it has sp
 or for a call nobody made, is not passed on. Until a response that saw the output is done, a new session is told of
 call and output again: a model that knew neither would call once more; where it does so all the same, with equal
 arguments, it gets that output and nothing runs. At its deadline a running call is answered with an error that the
-model can talk about; what comes later is late and ignored. A business may answer with a promise: the model is told
-that, and of the result when it comes.
+model can talk about; what comes later is late and ignored. A business may answer with a promise, or with an error that
+turns out to be none: the model is told that, and of the result when it comes, once (`invoking.py`).
 """
 
 import json

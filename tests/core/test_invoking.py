@@ -56,7 +56,8 @@ def test_a_promise_that_is_not_kept_is_told_to_the_model() -> None:
     quiet(call, 32.9)
     late = until(call, 33.0)
     assert "has not come" in texts(late)
-    assert only(call.receive(ev.ToolResult("c1", True, '{"room":2}'), 34.0), cmd.CreateItem) == []
+    assert "after all" in texts(call.receive(ev.ToolResult("c1", True, '{"room":2}'), 34.0))
+    assert only(call.receive(ev.ToolResult("c1", True, '{"room":2}'), 35.0), cmd.CreateItem) == []
 
 
 def test_a_promised_result_that_comes_while_the_model_is_away_is_told_to_the_new_one() -> None:
