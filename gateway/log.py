@@ -40,6 +40,8 @@ QUIET_LOGGERS = (
     "asyncio",
     "uvicorn.access",
 )
+FRAME_LOGGERS = ("uvicorn.error",)
+"""uvicorn's media sockets write each frame to it at DEBUG; what it says of the server itself, at INFO, is wanted."""
 
 SECRET_KEY = re.compile(
     r"(?i)(^|[_-])(secret|token|password|passwd|authorization|cookie|signature|credential|api[_-]?key)$"
@@ -87,6 +89,8 @@ def configure(level: str = "INFO", *, secrets: Iterable[str] = (), stream: TextI
     root.setLevel(level)
     for name in QUIET_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in FRAME_LOGGERS:
+        logging.getLogger(name).setLevel(max(root.level, logging.INFO))
     structlog.configure(
         processors=[*_shared(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

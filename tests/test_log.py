@@ -1,11 +1,16 @@
 """Log lines: JSON, with the call's id, and nothing that must not be written down."""
 
+import asyncio
 import io
 import json
 import logging
-from collections.abc import Callable, Iterator
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
+import uvicorn
+import websockets
+from starlette.types import Message, Receive, Scope, Send
 
 from gateway.log import bind_call, call_logger, configure, mask_number, redact
 
@@ -108,6 +113,38 @@ def test_libraries_that_log_frames_and_headers_are_kept_quiet(lines: Lines) -> N
     logging.getLogger("websockets.client").debug("> Authorization: %s", KEY)
     logging.getLogger("twilio.http_client").info("POST /Calls.json")
     assert lines() == []
+
+
+def test_frames_of_a_media_socket_are_not_logged_at_debug(lines: Lines) -> None:
+    async def main() -> None:
+        config = uvicorn.Config(_echo, ws="websockets-sansio", log_config=None, lifespan="off", access_log=False)
+        server = uvicorn.Server(config)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+            async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+                group.create_task(server.serve([listener]))
+                async with websockets.connect(f"ws://127.0.0.1:{port}/", proxy=None) as client:
+                    for _ in range(3):
+                        await client.send('{"event":"media","media":{"payload":"f39/f39/"}}')
+                        await client.recv()
+                server.should_exit = True
+
+    asyncio.run(main())
+    written = [line for line in lines() if line["level"] == "debug"]
+    assert written == [] and any("[accepted]" in str(line["event"]) for line in lines())
+
+
+async def _echo(scope: Scope, receive: Receive, send: Send) -> None:
+    async for message in _messages(receive):
+        if message["type"] == "websocket.connect":
+            await send({"type": "websocket.accept"})
+        else:
+            await send({"type": "websocket.send", "text": message["text"]})
+
+
+async def _messages(receive: Receive) -> AsyncIterator[Message]:
+    while (message := await receive())["type"] != "websocket.disconnect":
+        yield message
 
 
 @pytest.mark.parametrize(
