@@ -90,6 +90,26 @@ class Ledger(Database):
         dead = self._of_the_dead(invocations.c.owner)
         return await self._invocations(_where(invocations.c.state == "intended", *dead))
 
+    async def overdue_promises(self, before: datetime, limit: int = 1000) -> list[StoredInvocation]:
+        """Return what is promised (`pending`) and was begun before then, of any process, oldest first.
+
+        `updated_at` says since when it is promised. Raises `StoreError`.
+        """
+        query = _where(invocations.c.state == "pending", invocations.c.created_at < before)
+        return await self._invocations(query.limit(max(0, limit)))
+
+    async def list_invocations(
+        self, state: str | None = None, call_id: str | None = None, limit: int = 50
+    ) -> list[StoredInvocation]:
+        """Return the newest function calls first, of this state and of this call where given. Raises `StoreError`."""
+        query = select(*COLUMNS).order_by(invocations.c.created_at.desc(), invocations.c.key.desc())
+        for column, wanted in ((invocations.c.state, state), (invocations.c.call_id, call_id)):
+            if wanted is not None and not fitting(column, wanted):
+                return []
+            if wanted is not None:
+                query = query.where(column == wanted)
+        return [StoredInvocation(**row) for row in await self._read(query.limit(max(0, limit)))]
+
     async def count_invocations(self, agent: str, tool: str, from_number: str, since: datetime) -> int:
         """Return how often this caller had this tool carried out since then, or perhaps. Raises `StoreError`.
 

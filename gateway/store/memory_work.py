@@ -75,6 +75,19 @@ class MemoryWork:
         rows = self.invocations.values()
         return self._oldest([row for row in rows if row.state == "intended" and row.owner != self.owner])
 
+    async def overdue_promises(self, before: datetime, limit: int = 1000) -> list[StoredInvocation]:
+        rows = self.invocations.values()
+        return self._oldest([row for row in rows if row.state == "pending" and row.created_at < before])[
+            : max(0, limit)
+        ]
+
+    async def list_invocations(
+        self, state: str | None = None, call_id: str | None = None, limit: int = 50
+    ) -> list[StoredInvocation]:
+        rows = self.invocations.values()
+        fits = [row for row in rows if state in (None, row.state) and call_id in (None, row.call_id)]
+        return self._oldest(fits)[::-1][: max(0, limit)]
+
     async def count_invocations(self, agent: str, tool: str, from_number: str, since: datetime) -> int:
         wanted = (agent, tool, from_number)
         rows = (row for row in self.invocations.values() if row.created_at >= since and row.state != "failed")

@@ -156,6 +156,46 @@ def test_function_calls_are_counted_for_one_caller_of_one_tool_since_a_time(runs
     runs(body)
 
 
+def test_promises_are_overdue_whoever_made_them(runs: Runs) -> None:
+    async def killed(store: CallStore) -> None:
+        for minute, name in enumerate(("late", "later", "in time", "intended", "unknown")):
+            await store.begin_invocation(invocation(name, minute=minute if name != "later" else -1))
+        for name in ("late", "later", "in time"):
+            store.end_invocation(f"CA1:{name}", "pending", "{}")
+        store.end_invocation("CA1:unknown", "unknown", None)
+
+    async def restarted(store: CallStore) -> None:
+        await store.begin_invocation(replace(invocation("own", minute=1), state="pending"))
+        before = NOON + timedelta(minutes=2)
+        names = [row.tool_call_id for row in await store.overdue_promises(before)]
+        assert names == ["later", "late", "own"]
+        assert [row.tool_call_id for row in await store.overdue_promises(before, limit=1)] == ["later"]
+        store.end_invocation("CA1:later", "unknown", None)
+        await store.flush()
+        assert [row.tool_call_id for row in await store.overdue_promises(before)] == ["late", "own"]
+
+    runs(killed, restarted)
+
+
+def test_function_calls_are_listed_newest_first_by_state_and_call(runs: Runs) -> None:
+    async def body(store: CallStore) -> None:
+        for minute, name in enumerate(("a", "b", "c")):
+            await store.begin_invocation(invocation(name, minute=minute))
+        await store.begin_invocation(replace(invocation("d", minute=3), call_id="c-2"))
+        for name in "ad":
+            store.end_invocation(f"CA1:{name}", "unknown", None)
+        await store.flush()
+
+        async def names(state: str | None = None, call_id: str | None = None, limit: int = 50) -> str:
+            return "".join(row.tool_call_id for row in await store.list_invocations(state, call_id, limit))
+
+        assert (await names(), await names(limit=2), await names(limit=-1)) == ("dcba", "dc", "")
+        assert (await names("unknown"), await names(call_id="c-1"), await names("unknown", "c-1")) == ("da", "cba", "a")
+        assert (await names("no-such"), await names(call_id="\x00"), await names(call_id="c" * 1000)) == ("", "", "")
+
+    runs(body)
+
+
 @pytest.mark.parametrize("hostile", ["\x00", "msg_\x00CA1:call_1", "msg_\ud800", "m" * 100_000, ""])
 def test_ids_that_no_database_can_hold_are_simply_not_found(hostile: str, runs: Runs) -> None:
     async def body(store: CallStore) -> None:
