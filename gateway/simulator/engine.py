@@ -73,6 +73,8 @@ class Context:
     """The response's own, as the client gave it."""
     modality: str = "audio"
     """"audio" or "text": whether the answer is spoken or written."""
+    own_instructions: bool = False
+    """Whether the instructions are this response's own. Clients often begin them with the session's."""
 
 
 class Vad(Protocol):

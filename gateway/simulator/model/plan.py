@@ -22,6 +22,8 @@ class Plan:
     max_output_tokens: int | str
     metadata: dict[str, str] | None
     in_conversation: bool
+    own_instructions: bool
+    """Whether the response has other instructions than the session."""
 
 
 def plan(config: SessionConfig, params: ResponseParams) -> Plan:
@@ -41,4 +43,5 @@ def plan(config: SessionConfig, params: ResponseParams) -> Plan:
         max_output_tokens=effective["max_output_tokens"],
         metadata=params.metadata,
         in_conversation=params.conversation == "auto",
+        own_instructions=effective["instructions"] != config.instructions,
     )

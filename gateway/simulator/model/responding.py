@@ -137,6 +137,7 @@ class Response:
             in_conversation=self.plan.in_conversation,
             metadata=self.plan.metadata or {},
             modality=self.plan.modality,
+            own_instructions=self.plan.own_instructions,
         )
 
     def _draw_first_byte(self) -> float:

@@ -5,7 +5,7 @@ import json
 import math
 import re
 from array import array
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -47,13 +47,10 @@ class ScriptedEngine:
         if aside is not None:
             groups = _groups(aside.heard, _last_user_text(context.items))
             return self._answer([Speech(_fill(aside.say, groups))], aside.faults, aside.think_ms)
-        exactly = SAY_EXACTLY.search(context.instructions)
         last = context.items[-1] if context.items else {}
-        if exactly and (context.turn == 0 or exactly.start() == 0 or not _asks(last)):
-            return self._answer(
-                [Speech(re.sub(r"\\(.)", r"\1", exactly[1]))],
-                self._scenario.greeting_faults if context.turn == 0 else (),
-            )
+        exactly = _dictated(context)
+        if exactly is not None:
+            return self._answer([Speech(exactly)], self._scenario.greeting_faults if context.turn == 0 else ())
         if _silent(last):
             return self._answer([Speech(self._scenario.idle)], ())
         if context.turn == 0 and last.get("type") != "function_call_output":
@@ -110,9 +107,13 @@ def _fits(aside: Aside, context: Context) -> bool:
     )
 
 
-def _asks(item: Mapping[str, Any]) -> bool:
-    """Whether an item waits for an answer."""
-    return item.get("role") == "user" or item.get("type") == "function_call_output"
+def _dictated(context: Context) -> str | None:
+    """Return the words the response must say. What the session's instructions dictate is a greeting, said once."""
+    if not context.own_instructions and context.turn > 0:
+        return None
+    # The last: a response's own instructions often begin with the session's.
+    found = deque(SAY_EXACTLY.finditer(context.instructions), maxlen=1)
+    return re.sub(r"\\(.)", r"\1", found[0][1]) if found else None
 
 
 def _silent(item: Mapping[str, Any]) -> bool:

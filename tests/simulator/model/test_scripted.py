@@ -14,12 +14,14 @@ from gateway.simulator.model.hearing import Hearing, Started, Stopped
 from gateway.simulator.model.scripted import babble
 from gateway.simulator.model.semantic import sounds_finished
 from tests.clock import run
+from tests.simulator.model.client import desk
 
+KIM = 'You are Kim. First say exactly this. Say exactly: "Welcome."'
 CLIPS = Path(gateway.simulator.__file__).parent / "clips"
 
 
-def ask(script: str, items: list[dict[str, Any]], turn: int, instructions: str = "") -> Answer:
-    context = Context(instructions, [], "auto", items, turn)
+def ask(script: str, items: list[dict[str, Any]], turn: int, instructions: str = "", *, own: bool = False) -> Answer:
+    context = Context(instructions, [], "auto", items, turn, own_instructions=own)
     return run(ScriptedEngine(parse_scenario(script)).respond(context))
 
 
@@ -102,7 +104,7 @@ def test_a_result_that_is_no_json_is_told_as_output() -> None:
         ([], 0, 'You are Kim. Say exactly: "Welcome to \\"us\\"."', 'Welcome to "us".'),
         ([], 0, 'You are Kim. Say exactly: "Welcome to us."', "Welcome to us."),
         ([user("a")], 1, 'You are Kim. Say exactly: "Welcome to us."', "one"),
-        ([user("a")], 1, 'Say exactly: "Sorry about that."', "Sorry about that."),
+        ([user("a")], 1, 'Say exactly: "Sorry about that."', "one"),
         ([user("a")], 9, "", "I am sorry, could you say that again?"),
         ([user("a")], 2, "", "I am sorry, could you say that again?"),
     ],
@@ -111,6 +113,42 @@ def test_what_is_said_depends_on_turn_and_instructions(
     items: list[dict[str, Any]], turn: int, instructions: str, said: str
 ) -> None:
     assert ask("turns: [{say: one}]", items, turn, instructions).items == [Speech(said)]
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        [user("a")],
+        [user("a"), call("1", "a")],
+        [user("a"), call("1", "a"), output("1", "{}")],
+        [user("a"), {"type": "message", "role": "assistant", "content": []}],
+    ],
+)
+def test_what_a_response_is_told_to_say_is_said_whatever_stands_last(items: list[dict[str, Any]]) -> None:
+    said = ask("turns: [{say: one, result: two}]", items, 1, f'{KIM}\n\nSay exactly: "Booked."', own=True).items
+    assert said == [Speech("Booked.")]
+    assert ask("turns: [{say: one, result: two}]", items, 1, KIM).items != [Speech("Welcome.")]
+
+
+def test_a_server_tells_the_instructions_of_a_response_from_those_of_the_session() -> None:
+    async def main() -> list[str]:
+        async with desk("turns: [{calls: [{name: book}], result: That is done.}, {say: two}, {say: three}]") as server:
+            client = await server.connect()
+            await client.configure(instructions=KIM)
+            await client.say("book it")
+            (item,) = (await client.until("response.done"))["response"]["output"]
+            await client.send("conversation.item.create", item=output(item["call_id"], "{}"))
+            await client.send("response.create", response={"instructions": f'{KIM}\n\nSay exactly: "Booked."'})
+            await client.until("response.done")
+            await client.say("a second turn")
+            await client.until("response.done")
+            words = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "a third"}]}
+            await client.send("conversation.item.create", item=words)
+            await client.send("response.create", response={"instructions": KIM})
+            await client.until("response.done")
+            return [spoken.text for spoken in server.record.spoken.values()]
+
+    assert run(main()) == ["Booked.", "two", "three"]
 
 
 def test_turns_can_repeat() -> None:
