@@ -8,6 +8,7 @@ by that, and counted apart.
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from gateway.simulator.tools.shop import Manner
 from gateway.simulator.tools.stage import Booking, Left, Trouble, book
@@ -24,6 +25,14 @@ WEIGHTS: Mapping[Manner, int] = {
     Manner.BUSY_FIRST: 1,
     Manner.PROMISES: 2,
 }
+KINDS = sum(WEIGHTS.values()) * 2 * 2 * len(Trouble)
+"""So many calls hold one of every kind."""
+NOTES = (
+    'The business has its manners in every row, "nothing" too: it answers, its answer is lost after the booking, '
+    "it says 500 after or before it, 503 at first, or 202 and the result later.",
+    "After 500 nobody can know, so the call stays unknown; without a key that is honoured also after a lost answer or 503, "
+    "as asking again could book twice.",
+)
 UNCERTAIN = ("unknown", "not known", "not certain")
 REFUSED = "500"
 
@@ -58,16 +67,25 @@ def judge(calls: Sequence[Left]) -> Part:
     unsure = [call for call in calls if not call.booking.idempotent and call.rows and _does(call)]
     lived = [call for call in calls if call.lived and call.asked]
     once = [call for call in calls if not call.outputs or max(call.outputs.values()) == 1]
+    bound = partial(_every, all_kinds=len(calls) >= KINDS)
     checks = (
         Check("no side effect twice", max(call.bookings for call in calls) <= 1, _most(calls)),
-        every("with Idempotency-Key each side effect exactly once", sum(c.bookings == 1 for c in sure), len(sure)),
-        every("without it once, or known as unknown", sum(_honest(call) for call in unsure), len(unsure)),
-        every("every result reached a session at most once", sum(c.told <= 1 for c in once), len(calls)),
-        every("no result lost while the call lived on", sum(_knows(call) for call in lived), len(lived)),
-        every("nothing done that was not asked for", sum(c.asked or not c.bookings for c in calls), len(calls)),
-        every("every row of the ledger settled", sum(map(_settled, calls)), len(calls)),
+        bound("with Idempotency-Key each side effect exactly once", sum(c.bookings == 1 for c in sure), len(sure)),
+        bound("without it once, or known as unknown", sum(_honest(call) for call in unsure), len(unsure)),
+        bound("every result reached a session at most once", sum(c.told <= 1 for c in once), len(calls)),
+        bound("no result lost while the call lived on", sum(_knows(call) for call in lived), len(lived)),
+        bound("nothing done that was not asked for", sum(c.asked or not c.bookings for c in calls), len(calls)),
+        bound("every row of the ledger settled", sum(map(_settled, calls)), len(calls)),
     )
-    return Part("tools", f"{len(calls)} calls, a write tool, and trouble in the middle of it", _rows(calls), checks)
+    title = f"{len(calls)} calls, a write tool, and trouble in the middle of it"
+    return Part("tools", title, _rows(calls), checks, NOTES)
+
+
+def _every(what: str, good: int, of: int, *, all_kinds: bool) -> Check:
+    """As `every`; but among so few calls that kinds of them are missing, a bound may have none to speak of."""
+    if of == 0 and not all_kinds:
+        return Check(f"{what} in 100 %", True, "not tested, no such call among so few", untested=True)
+    return every(what, good, of)
 
 
 def _rows(calls: Sequence[Left]) -> list[Mapping[str, Figure]]:

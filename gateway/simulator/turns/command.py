@@ -15,7 +15,7 @@ from gateway.simulator.turns.barge_in import barge_in_part, interrupt, order_par
 from gateway.simulator.turns.early import early_part
 from gateway.simulator.turns.goodbyes import goodbye_part
 from gateway.simulator.turns.impostors import impostor_part
-from gateway.simulator.turns.part import Part, Plan
+from gateway.simulator.turns.part import Check, Part, Plan
 from gateway.simulator.turns.workers import quiet
 
 __all__ = ["PARTS", "PIPE_WIDTH", "print_part", "run_turns"]
@@ -74,6 +74,13 @@ def print_part(console: Console, part: Part) -> None:
     for note in part.notes:
         console.print(Text(f"  {note}"))
     for check in part.checks:
-        missed = "AIM NOT REACHED" if check.aim else "MISSED"
-        console.print(Text(f"  {'ok    ' if check.ok else missed} {check.what}: {check.found}"))
+        console.print(Text(f"  {_verdict(check):<6} {check.what}: {check.found}"))
     console.print()
+
+
+def _verdict(check: Check) -> str:
+    if check.untested:
+        return "-"
+    if check.ok:
+        return "ok"
+    return "AIM NOT REACHED" if check.aim else "MISSED"

@@ -35,6 +35,8 @@ class Check:
     found: str
     aim: bool = False
     """Something to strive for: told whether it was reached, but no bound."""
+    untested: bool = False
+    """Nothing came about that the bound speaks of, so it says nothing. Such a check is `ok`."""
 
 
 @dataclass(slots=True, frozen=True)

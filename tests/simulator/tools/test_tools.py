@@ -1,14 +1,17 @@
 """`gateway simulate tools`: its judge finds what it is there to find, and the real product passes it."""
 
+import io
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from rich.console import Console
 
 from gateway.simulator.tools.run import ToolsPlan, bookings, judge, simulate
 from gateway.simulator.tools.shop import Manner
 from gateway.simulator.tools.stage import Booking, Left, Trouble, book
+from gateway.simulator.turns.command import print_part
 from gateway.simulator.turns.workers import quiet
 from gateway.store.rows import StoredInvocation
 
@@ -83,6 +86,21 @@ def test_a_call_as_it_should_be_misses_nothing() -> None:
 )
 def test_the_judge_finds_what_is_wrong(wrong: Left, bound: str) -> None:
     assert bound in missed(wrong)
+
+
+def test_a_bound_of_which_no_call_speaks_is_told_to_be_untested_among_a_few() -> None:
+    few = judge([left()])
+    assert few.ok
+    assert [check.what for check in few.checks if check.untested] == ["without it once, or known as unknown in 100 %"]
+    assert not judge([left()] * 200).ok
+
+
+def test_people_see_which_bounds_are_untested() -> None:
+    written = io.StringIO()
+    print_part(Console(file=written, width=200), judge([left()]))
+    said = written.getvalue()
+    assert "  -      without it once, or known as unknown in 100 %: not tested, no such call among so few" in said
+    assert "  ok     no side effect twice: at most 1" in said and "500 after or before" in said
 
 
 def test_equal_bookings_give_equal_calls() -> None:
