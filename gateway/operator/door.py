@@ -3,16 +3,15 @@
 Nothing of a request's body is read before its key is known, and no value of it is ever said back.
 """
 
-import asyncio
 from collections.abc import Mapping
 from typing import TypeVar
 
 from fastapi import Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
-from starlette.requests import ClientDisconnect
 
 from gateway.apikeys import KeyRing
+from gateway.bodies import BodyRefused, read_body
 from gateway.operator.faults import faults_of
 
 __all__ = ["BODY_BYTES_MAX", "BODY_TIMEOUT_S", "NODE_HEADER", "Door", "Refused"]
@@ -61,7 +60,10 @@ class Door:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":
             raise Refused(415, "media_type", "send JSON with Content-Type: application/json")
-        raw = await _body(request)
+        try:
+            raw = await read_body(request, BODY_BYTES_MAX, BODY_TIMEOUT_S)
+        except BodyRefused as refused:
+            raise Refused(refused.status, refused.code, str(refused)) from None
         try:
             return form.model_validate_json(raw)
         except ValidationError as error:
@@ -77,25 +79,6 @@ class Door:
         if refused.status == 401:
             return JSONResponse(body, 401, headers={"Cache-Control": "no-store", "WWW-Authenticate": "Bearer"})
         return self.answer(body, refused.status)
-
-
-async def _body(request: Request) -> bytes:
-    too_large = Refused(413, "too_large", f"the body may have {BODY_BYTES_MAX} bytes")
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and (len(announced) > 18 or int(announced) > BODY_BYTES_MAX):
-        raise too_large
-    received = bytearray()
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            async for chunk in request.stream():
-                received += chunk
-                if len(received) > BODY_BYTES_MAX:
-                    raise too_large
-    except ClientDisconnect:
-        raise Refused(400, "incomplete", "the body ended early") from None
-    except TimeoutError:
-        raise Refused(408, "timeout", f"the body did not arrive within {BODY_TIMEOUT_S:.0f} s") from None
-    return bytes(received)
 
 
 def _malformed(error: ValidationError, variants: frozenset[str]) -> Refused:

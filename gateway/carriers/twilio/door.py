@@ -1,6 +1,5 @@
 """What Twilio's webhooks have in common: what they need, who is believed, how they are answered."""
 
-import asyncio
 import logging
 import re
 from collections.abc import Callable
@@ -10,8 +9,8 @@ from urllib.parse import parse_qsl
 
 from fastapi import Request, Response, WebSocket
 from starlette.datastructures import MultiDict
-from starlette.requests import ClientDisconnect
 
+from gateway.bodies import BodyRefused, read_body
 from gateway.carriers.base import CallOffer, Switchboard
 from gateway.carriers.twilio.control import TwilioControl
 from gateway.carriers.twilio.signature import SIGNATURE_HEADER, SignatureCheck
@@ -72,14 +71,9 @@ class TwilioDoor:
 
 async def signed_form(request: Request, door: TwilioDoor) -> MultiDict | None:
     """Return the form of a request that is Twilio's; None for any other."""
-    body = bytearray()
     try:
-        async with asyncio.timeout(BODY_S):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > MAX_BODY:
-                    return None
-    except (ClientDisconnect, TimeoutError):
+        body = await read_body(request, MAX_BODY, BODY_S)
+    except BodyRefused:
         return None
     try:
         pairs = parse_qsl(body.decode(), keep_blank_values=True, strict_parsing=False, max_num_fields=200)
