@@ -7,9 +7,9 @@ of late results, or, when another node took it, from the ledger, which is asked 
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import replace
-from typing import Self
+from typing import Any, Self
 
 from gateway.core.commands import InvokeTool
 from gateway.core.events import ToolAction, ToolResult
@@ -17,7 +17,7 @@ from gateway.errors import ToolError
 from gateway.store.rows import StoredInvocation, StoreError
 from gateway.tools.callstate import CallState, Feed
 from gateway.tools.catalogue import Catalogue, CatalogueTool, parse_arguments
-from gateway.tools.ledger import UNKNOWN, Ledger, outcome_of
+from gateway.tools.ledger import FINAL, UNKNOWN, Ledger, outcome_of
 from gateway.tools.limits import CallerCounts, require_per_call, require_per_caller
 from gateway.tools.replies import error_text
 from gateway.tools.request import CallFacts, ToolOutcome, ToolRequest, ledger_key
@@ -47,6 +47,7 @@ class ToolDesk:
         self._callers = CallerCounts()
         self._group = asyncio.TaskGroup()
         self._watch: asyncio.Task[None] | None = None
+        self._beside: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()
@@ -96,8 +97,8 @@ class ToolDesk:
 
     async def stop(self, patience_s: float = STOP_S) -> None:
         """Take no more writes, and wait for those under way. What is cut off then is settled at the next start."""
-        if self._watch is not None:
-            self._watch.cancel()
+        for task in (*self._beside, *([self._watch] if self._watch is not None else [])):
+            task.cancel()
         await self._writes.stop(patience_s)
 
     async def invoke(self, facts: CallFacts, catalogue: Catalogue, command: InvokeTool) -> ToolResult:
@@ -144,6 +145,17 @@ class ToolDesk:
         Raises `ToolError` when the desk is stopped.
         """
         return await self._writes.revive(row, tool, facts)
+
+    def break_promise(self, row: StoredInvocation, facts: CallFacts, original: StoredInvocation | None) -> bool:
+        """Make a promise that was not kept in time `unknown`; False when more is known here. `row` is as it stands in
+        the ledger now; `original` what the ledger has of the write that it only repeats."""
+        return self._writes.break_promise(row, facts, original)
+
+    def beside(self, work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
+        """Run `work` until it ends or the desk is stopped. Call while the desk is open."""
+        task = self._group.create_task(work, name=name)
+        self._beside.append(task)
+        return task
 
     async def _answer(self, state: CallState, catalogue: Catalogue, command: InvokeTool) -> ToolOutcome:
         if command.again:
@@ -223,7 +235,7 @@ class ToolDesk:
                     row = await self._ledger.get_invocation(key)
                 except StoreError:
                     break  # the results wait for the database to come back
-                if row is not None and row.state not in ("intended", "pending") and key in self._pending:
+                if row is not None and row.state in FINAL and key in self._pending:
                     self._arrived(key, outcome_of(row))
 
     def _arrived(self, key: str, outcome: ToolOutcome) -> None:

@@ -147,6 +147,21 @@ class Writes:
         """Settle what a process that is dead left intended; `tool` is None when there is no such tool any more."""
         return await self._fly(row.key, row.tool, row.arguments_hash, lambda: self._revived(row, tool, facts))
 
+    def break_promise(self, row: StoredInvocation, facts: CallFacts, original: StoredInvocation | None) -> bool:
+        """Give up a result that was promised, and tell of it; of a write that only repeats another take what came of
+        that, and tell nobody. False when more is known here than the row says."""
+        known = self._outcomes.get(row.key)
+        if known is not None and not known.pending:
+            return False
+        outcome = _unknown("the promised result did not come in time")
+        if (key := repeated_key(row)) is not None:
+            ended = outcome_of(original) if original is not None and original.state in FINAL else outcome
+            self.write_down(row.key, _of_repeat(self.final(key) or ended, key))
+            return True
+        self.write_down(row.key, outcome)
+        self.on_unknown(replace(facts, call_id=row.call_id, agent=row.agent), row.tool, row.tool_call_id)
+        return True
+
     def final(self, key: str) -> ToolOutcome | None:
         """Return what came of a write for good if it is known here, perhaps before the ledger has it."""
         outcome = self._outcomes.get(key)
@@ -307,7 +322,7 @@ class Writes:
         if flight is not None and row.key != own:
             return await flight.landed()
         kept = self._outcomes.get(row.key)
-        if kept is not None and (kept.state in FINAL or row.state not in FINAL):
+        if kept is not None and (kept.state in FINAL or row.state in ("intended", "pending")):
             return kept
         if (key := repeated_key(row)) is not None:
             other = await self._read(key)

@@ -122,6 +122,21 @@ def test_at_most_eight_are_sent_at_once() -> None:
     run(main())
 
 
+def test_a_business_that_does_not_answer_holds_up_what_comes_next_for_a_minute() -> None:
+    async def main() -> None:
+        first, loop = MemoryStore(), asyncio.get_running_loop()
+        slow = IDEMPOTENT | {"timeout_s": 100, "pending_s": 100}
+        await left_open(first, "hold", "book")
+        async with at_desk(first.reopened(), Shop(delay_s=90), BOOK, slow) as it:
+            begun, told = loop.time(), await recovered(it, BOOK, slow)
+            assert loop.time() - begun == pytest.approx(60, abs=1)
+            assert it.meter.recovered == {"unknown": 1} and len(told) == 1
+            await asyncio.sleep(31)
+            assert it.meter.recovered == {"unknown": 1, "done": 1} and await it.state("t0") == "done"
+
+    run(main())
+
+
 class AwayAtFirst(MemoryStore):
     """A store whose database is away for the first two questions."""
 
