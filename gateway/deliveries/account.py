@@ -12,7 +12,7 @@ from typing import Protocol
 from gateway.deliveries.bounded import HeadAndTail
 from gateway.deliveries.events import dumps, fitting
 from gateway.deliveries.transcript import Transcript, Turn
-from gateway.store.rows import CallEnd, JournalEntry, JsonValue
+from gateway.store.rows import CallEnd, JournalEntry, JsonValue, StoredInvocation
 
 __all__ = ["CallAccount", "OfferedCall", "call_data"]
 
@@ -85,6 +85,17 @@ class CallAccount:
         """Nobody can say whether this function was carried out."""
         self._update(tool_call_id, {"outcome": "unknown"})
 
+    def on_record(self, row: StoredInvocation) -> None:
+        """Take the ledger's word for what came of a function: it may have been settled after the journal broke off."""
+        # Meant and not settled yet: it may have been sent, and nobody has said what came of it.
+        outcome = "unknown" if row.state == "intended" else row.state
+        told: dict[str, object] = {"outcome": outcome}
+        if row.output is not None:
+            told["output"] = _shown(row.output)
+        if row.detail:
+            told["detail"] = row.detail
+        self._update(row.tool_call_id, told)
+
     def ended(self, end: CallEnd, variables: Mapping[str, object]) -> dict[str, object]:
         """Return the data of `call.ended`."""
         usage, latency = end.usage or {}, end.latency or {}
@@ -130,8 +141,8 @@ class CallAccount:
             return
         known = self._tools.get(tool_call_id)
         outcome = "pending" if data.get("pending") else "done" if data.get("ok") else "failed"
-        if known is not None and known["outcome"] == "unknown" and outcome == "failed":
-            outcome = "unknown"
+        if known is not None and known["outcome"] == "unknown" and outcome == "failed" and "output" not in known:
+            outcome = "unknown"  # this is how the model is told so; what comes after that is a result
         result = {"outcome": outcome, "output": _shown(data.get("output")), "detail": data.get("detail")}
         self._update(tool_call_id, {**result, "elapsed_ms": data.get("elapsed_ms")})
 

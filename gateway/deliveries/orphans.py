@@ -1,4 +1,7 @@
-"""Calls that an earlier process left without an end: told of from the stored journal, as if that process had lived."""
+"""Calls that an earlier process left without an end: told of from the stored journal, as if that process had lived.
+
+What became of functions that change something is known better by the ledger: it goes on after the journal broke off.
+"""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -7,7 +10,7 @@ from typing import Protocol
 
 from gateway.deliveries.events import delivery_id
 from gateway.deliveries.reporter import Reporter, utc_now
-from gateway.store.rows import CallEnd, JournalEntry, StoredCall, StoredDelivery, StoreError
+from gateway.store.rows import CallEnd, JournalEntry, StoredCall, StoredDelivery, StoredInvocation, StoreError
 
 __all__ = ["OrphanStore", "tell_orphans"]
 
@@ -31,15 +34,21 @@ class OrphanStore(Protocol):
 
     async def get_delivery(self, delivery_id: str) -> StoredDelivery | None: ...
 
+    async def invocations_of(self, carrier_call_id: str) -> list[StoredInvocation]: ...
+
+    async def flush(self) -> None: ...
+
 
 async def tell_orphans(store: OrphanStore, reporter: Reporter, *, clock: Callable[[], datetime] = utc_now) -> int:
     """Tell the businesses of the calls that `close_orphans` has ended; return how many were told of. Raises nothing.
 
-    Call after `close_orphans`, beside serving: journals are long. Ids are those that the lost process would have given,
+    Call after `close_orphans` and after the writes of earlier processes were settled (`gateway.tools.recovery`), beside
+    serving: journals are long. Ids are those that the lost process would have given,
     so nothing is there twice, and what this process does not come to is made up for by the next one.
     """
     told = 0
     try:
+        await store.flush()  # what was settled just before counts
         orphans = {call.call_id: call for call in store.orphans()}
         for call in await store.list_calls(LOOKED_AT):
             if call.end_reason == CLOSED and call.offered_at > clock() - SURELY_KEPT:
@@ -60,6 +69,9 @@ async def _tell(store: OrphanStore, reporter: Reporter, call: StoredCall) -> boo
         telling.started()
     for entry in await store.journal_of(call.call_id):
         telling.read(entry)
+    for row in await store.invocations_of(call.carrier_call_id or call.call_id):
+        if row.call_id == call.call_id:
+            telling.account.on_record(row)
     telling.ended(_end(call), {})
     return True
 

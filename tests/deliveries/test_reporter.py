@@ -11,7 +11,7 @@ import pytest
 from gateway.deliveries import Reporter, tell_orphans
 from gateway.deliveries.events import MOST_BYTES, EventType, delivery_id
 from gateway.store.memory import MemoryStore
-from gateway.store.rows import CallEnd, CallRow, DeliveryRow, JournalEntry, JsonValue
+from gateway.store.rows import CallEnd, CallRow, DeliveryRow, InvocationRow, JournalEntry, JsonValue
 from gateway.tools.request import CallFacts
 from tests.clock import run
 
@@ -208,3 +208,64 @@ def test_a_call_whose_process_died_is_told_of_under_the_same_ids() -> None:
         ["Hello?", "Is anybody there?"],
     )
     assert after.data("transcript.turn", "c2")["turn"]["seq"] == 1
+
+
+def test_the_end_of_a_lost_call_takes_the_ledgers_word_for_its_functions() -> None:
+    it = Reported(Address())
+    states = ("intended", "pending", "unknown", "failed", "done")
+    for name in (*states, "read", "journalled"):
+        it.add("InvokeTool", 1.0, tool_call_id=name, name="book", arguments="{}")
+    it.add("ToolResult", 2.0, tool_call_id="journalled", ok=False, output='"unsure"', detail="HTTP 500")
+
+    async def main() -> dict[str, Any]:
+        for name in (*states, "journalled", "of another call"):
+            call_id = "call_2" if name == "of another call" else "call_1"
+            await it.log.begin_invocation(invocation(name, call_id))
+            if name != "intended":
+                state = "unknown" if name == "journalled" else name if name in states else "done"
+                it.log.end_invocation(f"CA1:{name}", state, f'"{state}"', "HTTP 200")
+        ended = replace(it.log.calls["call_1"], end_reason="gateway_restarted", duration_ms=2000, ended_at=NOON)
+        it.log.calls = {"call_1": ended}
+        reporter = Reporter(it.log, lambda _: Address(), clock=lambda: NOON)
+        assert await tell_orphans(it.log, reporter, clock=lambda: NOON) == 1
+        return it.log.data("call.ended")
+
+    tools = {tool["call_id"]: tool for tool in run(main())["tools"]}
+    assert {name: tool["outcome"] for name, tool in tools.items()} == {
+        "intended": "unknown",
+        "pending": "pending",
+        "unknown": "unknown",
+        "failed": "failed",
+        "done": "done",
+        "read": "no_result",
+        "journalled": "unknown",
+    }
+    assert (tools["done"]["output"], tools["done"]["detail"]) == ("done", "HTTP 200")
+
+
+def test_a_refusal_that_comes_after_a_broken_promise_is_a_refusal() -> None:
+    it = Reported(Address())
+    it.add("InvokeTool", 1.0, tool_call_id="t1", name="book", arguments="{}")
+    it.add("ToolResult", 2.0, tool_call_id="t1", ok=True, pending=True, output='"in progress"')
+    it.reporter.tell("tool.unknown", FACTS, "t1", {})
+    it.add("ToolResult", 3.0, tool_call_id="t1", ok=False, output='"fully booked"')
+    it.reporter.call_ended(END)
+    (tool,) = it.log.data("call.ended")["tools"]
+    assert (tool["outcome"], tool["output"]) == ("failed", "fully booked")
+
+
+def invocation(name: str, call_id: str) -> InvocationRow:
+    return InvocationRow(
+        key=f"CA1:{name}",
+        message_id=f"msg_{name}",
+        call_id=call_id,
+        carrier_call_id="CA1",
+        tool_call_id=name,
+        agent="support",
+        tool="book",
+        from_number="+14155550101",
+        arguments="{}",
+        arguments_hash="ab" * 32,
+        idempotent=False,
+        created_at=NOON,
+    )
