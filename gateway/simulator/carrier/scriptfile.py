@@ -48,6 +48,7 @@ from gateway.simulator.carrier.script import (
     Wait,
 )
 from gateway.simulator.carrier.tones import tone
+from gateway.simulator.typos import suggestion
 
 __all__ = ["load_script", "parse_script"]
 
@@ -161,6 +162,8 @@ def _validate(model: type[M], data: object, where: str) -> M:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise ConfigError(f"{where}: {place}: unknown key{suggestion(str(first['loc'][-1]), model)}") from error
         raise ConfigError(f"{where}: {place}: {first['msg'].lower()}".replace(": :", ":")) from error
 
 

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from gateway.errors import ConfigError
 from gateway.simulator.model.faults import FaultStep
 from gateway.simulator.model.options import ModelOptions
+from gateway.simulator.typos import suggestion
 
 __all__ = ["Aside", "Call", "Scenario", "Silent", "Turn", "load_scenario", "parse_scenario"]
 
@@ -128,8 +129,10 @@ def parse_scenario(text: str, name: str = "scenario") -> Scenario:
         return Scenario.model_validate({} if data is None else data)
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
-        place = ".".join(str(step) for step in fault["loc"])
-        raise ConfigError(f"{name}: {place or 'top level'}: {fault['msg']}") from None
+        place = ".".join(str(step) for step in fault["loc"]) or "top level"
+        if fault["type"] == "extra_forbidden":
+            raise ConfigError(f"{name}: {place}: unknown key{suggestion(str(fault['loc'][-1]), Scenario)}") from None
+        raise ConfigError(f"{name}: {place}: {fault['msg']}") from None
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):

@@ -30,8 +30,8 @@ KINDS = sum(WEIGHTS.values()) * 2 * 2 * len(Trouble)
 NOTES = (
     'The business has its manners in every row, "nothing" too: it answers, its answer is lost after the booking, '
     "it says 500 after or before it, 503 at first, or 202 and the result later.",
-    "After 500 nobody can know, so the call stays unknown; without a key that is honoured also after a lost answer or 503, "
-    "as asking again could book twice.",
+    "After 500 nobody can know, so the call stays unknown; without a key that is honoured also after a lost answer or "
+    "503, as asking again could book twice.",
 )
 UNCERTAIN = ("unknown", "not known", "not certain")
 REFUSED = "500"

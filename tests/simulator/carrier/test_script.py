@@ -79,10 +79,10 @@ def test_every_step_is_understood(clips: Path) -> None:
     [
         ("[", "the caller script is not YAML"),
         ("steps: 1", "the caller script: steps:"),
-        ("steps: []\nspeed: 2", "the caller script: speed: extra inputs"),
+        ("steps: []\nspeed: 2", "the caller script: speed: unknown key"),
         ("steps:\n- sya: hello", "step 1: expected exactly one of .*did you mean say"),
         ("steps:\n- hangup\n- {say: hello, dtmf: '1'}", "step 2: expected exactly one of"),
-        ("steps:\n- {say: hello, loud: true}", "step 1: loud: extra inputs"),
+        ("steps:\n- {say: hello, loud: true}", "step 1: loud: unknown key"),
         ("steps:\n- wait: forever", "step 1: wait"),
         ("steps:\n- wait: -1", "step 1: wait"),
         ("steps:\n- dtmf: abc", "step 1: dtmf"),

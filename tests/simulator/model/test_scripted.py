@@ -41,7 +41,11 @@ def call(call_id: str, name: str) -> dict[str, Any]:
     ("text", "complaint"),
     [
         ("turns: [{say: a, shout: b}]", "turns.0.shout"),
-        ("turn: []", "turn: Extra"),
+        ("turn: []", "turn: unknown key; did you mean 'turns'\\?"),
+        ("turns: [{herd: a}]", "turns.0.herd: unknown key; did you mean 'heard'\\?"),
+        ("turns: [{faults: [{kind: close, cod: 1}]}]", "cod: unknown key; did you mean 'code'\\?"),
+        ("server: {audio_facto: 2}", "server.audio_facto: unknown key; did you mean 'audio_factor'\\?"),
+        ("zzzzzz: 1", "zzzzzz: unknown key$"),
         ("greeting: a\ngreeting: b", "'greeting' twice"),
         ("turns: [{faults: [{kind: explode}]}]", "faults"),
         ("turns: [{faults: [{kind: close, code: 1005}]}]", "close code"),
