@@ -29,12 +29,14 @@ from gateway.simulator.carrier import CallPlan, CallReport, Script, TwilioNetwor
 from gateway.simulator.engine import Engine
 from gateway.simulator.model import ModelOptions, ModelServer, ScriptedEngine, load_scenario
 
-__all__ = ["DEFAULT_SCRIPT", "place_call", "serve_model"]
+__all__ = ["DEFAULT_SCRIPT", "place_call", "serve_model", "went_well"]
 
 ENGINES = ("scripted", "local")
 NO_ACCOUNT = "AC" + "0" * 32
 CALLER = "+14155550123"
 KNOCK_S = 5.0
+BROKEN_ENDS = ("application_error", "redirect_limit")
+"""The gateway's instructions could not be had, or never ended."""
 PIPE_WIDTH = 160
 """Columns where the output is no terminal."""
 DEFAULT_SCRIPT = """
@@ -57,7 +59,7 @@ def serve_model(engine: str, scenario: Path | None, host: str, port: int, *, as_
 def place_call(
     voice_url: str | None, script: Path | None, clips: Path | None, to: str, out: Path | None, *, as_json: bool = False
 ) -> int:
-    """Call a running gateway; 0 when it answered, the script could be done and the agent was heard.
+    """Call a running gateway; 0 when it went well (`went_well`), else 1.
 
     Raises `ConfigError`, also when nothing listens there.
     """
@@ -77,7 +79,16 @@ def place_call(
         else:
             _print_report(report, figures)
         _keep(wav, file, out)
-    return 0 if report.outcome == "completed" and report.script_error is None and report.media.heard else 1
+    return 0 if went_well(report) else 1
+
+
+def went_well(report: CallReport) -> bool:
+    """Whether the agent was heard, the script could be done and no error of ours ended the call.
+
+    Twilio's status of a call is "completed" although all that the caller heard in the end was "an application error".
+    """
+    fine = report.outcome == "completed" and report.ended_by not in BROKEN_ENDS and report.script_error is None
+    return fine and bool(report.media.heard)
 
 
 # --- the model ------------------------------------------------------------------------------------
