@@ -13,7 +13,7 @@ __all__ = ["main"]
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 agents_app = typer.Typer(no_args_is_help=True, help="The agents file.")
 calls_app = typer.Typer(invoke_without_command=True, help="Calls that were taken: list them, show one.")
-tools_app = typer.Typer(no_args_is_help=True, help="Functions of a model: list an agent's, look into a document.")
+tools_app = typer.Typer(no_args_is_help=True, help="Functions of a model: an agent's, a document's, the ledger.")
 deliveries_app = typer.Typer(no_args_is_help=True, help="What businesses were told of calls: list, show, send again.")
 simulate_app = typer.Typer(no_args_is_help=True, help="A Realtime model, a telephone network, a load of calls.")
 app.add_typer(agents_app, name="agents")
@@ -262,6 +262,20 @@ def import_tools(
     from gateway.tools.command import import_document
 
     raise typer.Exit(import_document(document, tag or (), as_json=as_json))
+
+
+@tools_app.command("ledger")
+def tools_ledger(
+    state: Annotated[str | None, typer.Option(help="unknown, pending, intended, failed or done.")] = None,
+    call_id: Annotated[str | None, typer.Option("--call", help="Of this call only: its id, or its beginning.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List what became of functions that change something, newest first, without what they were given."""
+    from gateway.log import redact
+    from gateway.tools.ledger_command import list_ledger
+
+    raise typer.Exit(list_ledger(state, call_id, limit, redact, as_json=as_json))
 
 
 @simulate_app.command("model")
