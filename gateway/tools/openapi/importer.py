@@ -143,7 +143,6 @@ def _import(
         body=form.body,
         content_type=form.content_type,
         body_required=form.body_required,
-        keyed=form.keyed,
         auth=section.auth,
         headers=section.headers,
         sign=section.sign,

@@ -58,9 +58,9 @@ class OperationInvoker:
             headers["content-type"] = "application/x-www-form-urlencoded" if form else operation.content_type
         if operation.sign:
             headers |= self._signature(operation, built, request)
-            headers["traceparent"] = traceparent(request.call.phone_call, f"{request.key} {number}")
-        if operation.sign or operation.keyed:
-            headers["idempotency-key"] = request.key
+        # Signed or not: what may be sent twice must be known again by this.
+        headers["idempotency-key"] = request.key
+        headers["traceparent"] = traceparent(request.call.phone_call, f"{request.key} {number}")
         url = built.url
         if operation.auth is not None:
             credentials, query = _credentials(operation.auth)

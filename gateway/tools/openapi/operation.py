@@ -69,8 +69,6 @@ class Operation:
     body_required: bool = False
     auth: Auth | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
-    keyed: bool = False
-    """Whether the document has an Idempotency-Key: then it is sent whether or not we sign."""
     sign: bool = True
     secret: str | None = None
     """Reference to the signing secret; None: the gateway's."""

@@ -41,8 +41,6 @@ class Form:
     body: BodyKind | None = None
     content_type: str = ""
     body_required: bool = False
-    keyed: bool = False
-    """Whether it takes an Idempotency-Key."""
     defs: dict[str, object] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     """What was left out, each a sentence."""
@@ -175,7 +173,6 @@ def _is_asked_header(form: Form, name: str, place: Place, filled: frozenset[str]
         return False
     if lower in OWN_HEADERS:
         if lower == "idempotency-key":
-            form.keyed = True
             form.notes.append(
                 "takes an Idempotency-Key, which the gateway sends; set idempotent: true if it is honoured"
             )

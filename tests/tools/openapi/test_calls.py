@@ -285,7 +285,7 @@ def test_credentials_go_where_the_section_says(
         return
     assert outcome.ok and seen.headers[0].get("authorization") == header
     assert seen.urls == [f"/patients?name=Li{query}"]
-    assert not {"webhook-id", "idempotency-key", "traceparent"} & seen.headers[0].keys()
+    assert not {"webhook-id", "webhook-timestamp", "webhook-signature"} & seen.headers[0].keys()
 
 
 def test_without_credentials_and_without_a_signing_secret_nothing_is_sent() -> None:
@@ -294,10 +294,11 @@ def test_without_credentials_and_without_a_signing_secret_nothing_is_sent() -> N
     assert called(clinic, CLINIC, "queue", {}, secret=None, sign=False)[0].output == '"twenty minutes"'
 
 
-def test_an_idempotency_key_that_the_document_asks_for_goes_along_unsigned_too(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("sign", [False, True])
+def test_key_and_trace_go_along_unsigned_too(sign: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PARTNER_KEY", "partner-7")
     auth = {"kind": "header", "name": "X-Partner-Key", "secret": "env:PARTNER_KEY"}
     booking = {**STAY, "guest": {"last_name": "Li"}}
-    outcome, seen = called(hotel, HOTEL, "createReservation", booking, base="/v4", auth=auth, sign=False, secret=None)
+    outcome, seen = called(hotel, HOTEL, "createReservation", booking, base="/v4", auth=auth, sign=sign, secret=None)
     assert outcome.ok and seen.headers[0]["idempotency-key"] == "CA1:call_abc"
-    assert not {"webhook-id", "traceparent"} & seen.headers[0].keys()
+    assert seen.headers[0]["traceparent"].startswith("00-") and "webhook-id" not in seen.headers[0]

@@ -15,10 +15,10 @@ STAY = {"house": "BGO1", "arrival": "2027-03-01", "departure": "2027-03-04", "ro
 BOOKING = {**STAY, "guest": {"last_name": "Li"}}
 
 
-def outcome(reply: Reply, name: str, arguments: Mapping[str, object]) -> tuple[ToolOutcome, Business]:
+def outcome(reply: Reply, name: str, arguments: Mapping[str, object], **more: object) -> tuple[ToolOutcome, Business]:
     async def main() -> tuple[ToolOutcome, Business]:
         async with asyncio.timeout(30), business(reply) as server:
-            tool = tools(HOTEL, server=f"http://127.0.0.1:{server.port}")[name]
+            tool = tools(HOTEL, server=f"http://127.0.0.1:{server.port}", **more)[name]
             return await invoke(tool, arguments), server
 
     return asyncio.run(main())
@@ -43,6 +43,13 @@ def test_a_replacement_is_sent_again_with_the_same_key() -> None:
     assert not result.ok and len(server.received) == 3
     assert {received.headers["idempotency-key"] for received in server.received} == {"CA1:call_abc"}
     assert {received.line for received in server.received} == {"PUT /reservations/K7 HTTP/1.1"}
+
+
+def test_a_booking_that_is_repeated_unsigned_carries_one_key_on_every_try() -> None:
+    honoured = {"createReservation": {"idempotent": True}}
+    _, server = outcome(answer(503, {}), "createReservation", BOOKING, sign=False, tools=honoured)
+    assert [received.headers["idempotency-key"] for received in server.received] == ["CA1:call_abc"] * 3
+    assert not any("webhook-id" in received.headers for received in server.received)
 
 
 def test_a_question_is_asked_again_and_then_failed() -> None:
