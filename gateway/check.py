@@ -22,7 +22,7 @@ from gateway.errors import ConfigError, ModelError, ToolError
 from gateway.findings import CHECK_S, CheckResult, Finding, quote, run_check
 from gateway.log import mask_number, redact
 from gateway.plans import plan_of, session_of
-from gateway.preflight import secret_found
+from gateway.preflight import secret_found, unsigned
 from gateway.realtime.codec import session_update
 from gateway.realtime.connection import dial
 from gateway.records.recording import unwritable
@@ -93,6 +93,9 @@ def _agents(path: Path) -> tuple[AgentsFile | None, list[CheckResult]]:
 
 
 async def _secret(settings: Settings, reference: Reference) -> str:
+    if unsigned(reference, settings.webhook_secret):
+        fix = "to sign too, name a `secret` or set GATEWAY_WEBHOOK_SECRET; `sign: false` says that you do not want to"
+        raise Finding("none; requests are not signed, `auth` alone shows who calls", fix, warning=True)
     try:
         keys = secret_found(reference, settings.webhook_secret)
     except ConfigError as error:
@@ -129,6 +132,12 @@ async def _database(url: str) -> str:
 
     from gateway.store.migrate import create_engine
 
+    missing = _missing_file(url)
+    if missing is not None:  # opening it would make it
+        problem = unwritable(missing.parent)
+        if problem:
+            raise Finding(f"{missing}: {problem}", "let the gateway's user write there, or set GATEWAY_DATABASE_URL")
+        return f"{missing} will be created"
     fix = "check GATEWAY_DATABASE_URL, that the server runs, and that the user may connect"
     try:
         engine = create_engine(url)
@@ -142,6 +151,18 @@ async def _database(url: str) -> str:
     finally:
         await engine.dispose()
     return f"{engine.dialect.name} opens"
+
+
+def _missing_file(url: str) -> Path | None:
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        name = make_url(url).database if url.startswith("sqlite") else None
+        path = Path(name) if name and name != ":memory:" else None
+        return path if path is not None and not path.exists() else None
+    except (ArgumentError, ValueError, OSError):
+        return None  # said by who opens it
 
 
 async def _public_url(settings: Settings, *, network: bool) -> str:

@@ -9,17 +9,24 @@ from gateway.agents.references import Reference, references
 from gateway.errors import ConfigError
 from gateway.tools.signing import signing_keys
 
-__all__ = ["missing_secrets", "secret_found", "secret_texts"]
+__all__ = ["missing_secrets", "secret_found", "secret_texts", "unsigned"]
 
 
 def missing_secrets(agents: AgentsFile, default: SecretStr | None) -> Iterator[str]:
     """Yield one sentence for each secret that cannot be used; callers would find out otherwise."""
     for agent in agents.agents.values():
         for reference in references(agent):
+            if unsigned(reference, default):
+                continue
             try:
                 secret_found(reference, default)
             except ConfigError as error:
                 yield f"{reference.place}: {error}"
+
+
+def unsigned(reference: Reference, default: SecretStr | None) -> bool:
+    """Tell whether requests go out without our signature, rightly so: their `auth` shows who calls."""
+    return reference.may_lack and default is None
 
 
 def secret_found(reference: Reference, default: SecretStr | None) -> int:

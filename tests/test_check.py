@@ -88,9 +88,10 @@ def test_a_sound_set_up_passes_without_the_network(folder: Path) -> None:
         "agents file": "agents: 1, numbers: 1",
         "secret of support/lookup": "found",
         "recordings": "recordings will be created",
-        "database": "sqlite opens",
+        "database": "gateway.db will be created",
         "public url": "set",
     }
+    assert [path.name for path in folder.iterdir()] == ["agents.yaml"]
     assert all(result.ok and not result.warning for result in results.values())
 
 
@@ -158,14 +159,13 @@ def test_every_secret_that_is_named_is_looked_for(folder: Path, monkeypatch: pyt
     found = {name: result.detail for name, result in check(settings()).items() if name.startswith("secret of")}
     assert found == {
         "secret of support/lookup": "found",
-        "secret of support/openapi[0]": "no signing secret; name one by `secret`, or set GATEWAY_WEBHOOK_SECRET",
+        "secret of support/openapi[0]": "none; requests are not signed, `auth` alone shows who calls",
         "secret of support/openapi[0] auth": "is for kind: basic, and should hold user:password",
         "secret of support/crm auth": "the environment variable CHECK_TEST_KEY is not set",
         "secret of the lookup of support": "no signing secret; name one by `secret`, or set GATEWAY_WEBHOOK_SECRET",
         "secret of the events of support": "found",
     }
     assert list(missing_secrets(load_agents(Path("agents.yaml")), None)) == [
-        "support/openapi[0]: no signing secret; name one by `secret`, or set GATEWAY_WEBHOOK_SECRET",
         "support/openapi[0] auth: is for kind: basic, and should hold user:password",
         "support/crm auth: the environment variable CHECK_TEST_KEY is not set",
         "the lookup of support: no signing secret; name one by `secret`, or set GATEWAY_WEBHOOK_SECRET",
@@ -176,6 +176,28 @@ def test_every_secret_that_is_named_is_looked_for(folder: Path, monkeypatch: pyt
     assert not list(missing_secrets(agents, SecretStr("raw")))
     whole = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
     assert set(secret_texts(agents)) == {whole, "user:hunter2", "hunter2"}
+
+
+def test_a_signature_that_is_not_needed_may_lack(folder: Path) -> None:
+    (folder / "agents.yaml").write_text(AGENTS + AROUND)
+    assert check(settings())["secret of support/openapi[0]"].warning
+    signed = check(settings(webhook_secret="raw"))["secret of support/openapi[0]"]
+    assert (signed.ok, signed.warning, signed.detail) == (True, False, "found")
+
+
+def test_secrets_of_dotenv_are_found_and_kept_out_of_the_log(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "agents.yaml").write_text(AGENTS + AROUND)
+    monkeypatch.delenv("CHECK_TEST_SECRET")
+    own = {"SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "LOGIN": "user:hunter2", "KEY": "crm-key"}
+    (folder / ".env").write_text("".join(f"CHECK_TEST_{name}={text}\n" for name, text in own.items()))
+    agents = load_agents(Path("agents.yaml"))
+    assert not list(missing_secrets(agents, SecretStr("raw")))
+    assert set(secret_texts(agents)) == {*own.values(), "hunter2"}
+
+
+def test_a_database_file_that_is_there_is_opened(folder: Path) -> None:
+    (folder / "gateway.db").touch()
+    assert check(settings())["database"].detail == "sqlite opens"
 
 
 def test_an_unusable_recordings_folder_is_a_failure(folder: Path) -> None:
@@ -191,6 +213,11 @@ def test_an_unusable_recordings_folder_is_a_failure(folder: Path) -> None:
 def test_a_database_that_does_not_open_is_a_failure(folder: Path) -> None:
     (folder / "file").write_text("")
     assert not check(settings(database_url=f"sqlite:///{folder}/file/x.db"))["database"].ok
+    nowhere = check(settings(database_url="sqlite:////proc/x/g.db"))["database"]
+    assert (nowhere.ok, nowhere.detail) == (
+        False,
+        "/proc/x/g.db: /proc/x cannot be written: No such file or directory",
+    )
     found = check(settings(database_url="postgresql://u:hunter2@127.0.0.1:1/g"))["database"]
     assert not found.ok and "hunter2" not in repr(found)
 

@@ -15,6 +15,8 @@ __all__ = ["ImportedTool", "Mcp", "OpenApi"]
 MAX_IMPORTED = 128
 """What the Realtime API takes; a model chooses badly among far fewer."""
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+SECRET_WORDS = frozenset("KEY KEYS APIKEY TOK PASS PASSWD PASSPHRASE PAT JWT".split())
+"""Parts of a variable's name, between its underscores, that say that it holds a secret, beside `SECRET_NAMES`."""
 
 OperationId = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -23,6 +25,10 @@ def _printable(value: str) -> str:
     if not value.isprintable() or not value.strip():
         raise ValueError("should be plain text on one line")
     return value
+
+
+def _holds_secret(variable: str) -> bool:
+    return bool(SECRET_NAMES.fullmatch(variable)) or not SECRET_WORDS.isdisjoint(variable.upper().split("_"))
 
 
 Plain = Annotated[str, Field(max_length=4096), AfterValidator(_printable)]
@@ -62,10 +68,10 @@ class OpenApi(Section):
     headers: Headers = Field(default_factory=dict)
     """Additional request headers; no secrets."""
     sign: bool = True
-    """Whether our signature, the Idempotency-Key and the traceparent go along; an API that does not know them is not
-    troubled."""
+    """Whether our signature goes along; the Idempotency-Key and the traceparent always do."""
     secret: SecretRef | None = None
-    """Reference to the signing secret, env:NAME or file:/path; null: GATEWAY_WEBHOOK_SECRET."""
+    """Reference to the signing secret, env:NAME or file:/path; null: GATEWAY_WEBHOOK_SECRET. Without either, `auth`
+    alone shows who calls."""
     defaults: PolicyOverrides = Field(default_factory=PolicyOverrides)
     """What holds for every operation, unless `tools` says otherwise. By itself GET and HEAD are effect: read."""
     tools: dict[OperationId, ImportedTool] = Field(default_factory=dict, max_length=MAX_IMPORTED)
@@ -116,7 +122,8 @@ class Mcp(Section):
     args: tuple[Annotated[str, Field(max_length=4096)], ...] = Field(default=(), max_length=100)
     """Its arguments."""
     env: dict[str, Annotated[str, Field(max_length=4096)]] = Field(default_factory=dict, max_length=50)
-    """Its environment, beside PATH and HOME: values, or env:NAME and file:/path for what is secret."""
+    """Its environment, beside PATH and HOME: values, or env:NAME and file:/path, which is a must where the name is that
+    of a secret (TOKEN, SECRET, KEY, PASSWORD …)."""
     cwd: Plain | None = None
     """Folder it is started in; a relative path begins at the folder of this file, which it is by itself."""
     url: WebAddress | None = None
@@ -158,8 +165,8 @@ class Mcp(Section):
         for name, text in value.items():
             if not VARIABLE.fullmatch(name) or "\0" in text:
                 raise ValueError(f"{name!r} is not a plain variable")
-            if SECRET_NAMES.fullmatch(name) and not SECRET_REF.fullmatch(text):
-                raise ValueError(f"{name!r} looks like a secret; write env:NAME or file:/path")
+            if _holds_secret(name) and not SECRET_REF.fullmatch(text):
+                raise ValueError(f"{name!r} is the name of a secret, so its value must be env:NAME or file:/path")
         return value
 
     @model_validator(mode="after")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
+from dotenv import dotenv_values
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from gateway.agents.section import Section
@@ -14,6 +15,8 @@ from gateway.errors import ConfigError
 __all__ = ["Auth", "Headers", "SecretRef", "WebAddress", "resolve_secret"]
 
 MAX_SECRET_BYTES = 4096
+DOTENV = ".env"
+"""In the working directory; the file that the settings are read from too."""
 RESERVED_HEADERS = re.compile(
     r"(?i)(host|connection|content-.*|transfer-.*|accept.*|webhook-.*|idempotency-key|te|upgrade)"
 )
@@ -89,10 +92,14 @@ class Auth(Section):
 
 
 def resolve_secret(ref: str) -> SecretStr:
-    """Read the secret behind `env:NAME` or `file:/path`, now: files may be rotated. Raises `ConfigError`."""
+    """Read the secret behind `env:NAME` or `file:/path`, now: files may be rotated. Raises `ConfigError`.
+
+    A variable is looked for in the environment, then in `.env` of the working directory, as settings are; an empty one
+    counts as not set.
+    """
     kind, _, where = ref.partition(":")
     if kind == "env":
-        text = os.environ.get(where, "").strip()
+        text = os.environ.get(where, "").strip() or _in_dotenv(where)
         if not text:
             raise ConfigError(f"the environment variable {where} is not set")
         return SecretStr(text)
@@ -106,3 +113,10 @@ def resolve_secret(ref: str) -> SecretStr:
     if not text:
         raise ConfigError(f"the secret file {where} is empty")
     return SecretStr(text)
+
+
+def _in_dotenv(name: str) -> str:
+    try:
+        return (dotenv_values(DOTENV).get(name) or "").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{DOTENV}: cannot be read: {type(error).__name__}") from None

@@ -22,6 +22,8 @@ class Reference:
     """Whether it signs our requests; else it is another system's key, sent as it is."""
     is_login: bool = False
     """Whether it is user:password."""
+    may_lack: bool = False
+    """Whether requests go out unsigned when the gateway has no secret of its own: something else shows who calls."""
 
 
 def references(agent: Agent) -> Iterator[Reference]:
@@ -60,7 +62,7 @@ def _of_auth(place: str, auth: Auth) -> Reference:
 
 def _of_document(place: str, section: OpenApi) -> Iterator[Reference]:
     if section.sign:
-        yield Reference(place, section.secret, True)
+        yield Reference(place, section.secret, True, may_lack=section.secret is None and section.auth is not None)
     if section.auth is not None:
         yield _of_auth(place, section.auth)
 

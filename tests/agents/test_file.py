@@ -1,6 +1,7 @@
 """The agents file: what a good one becomes, and the sentences a bad one gets."""
 
 import json
+import os
 import re
 import tempfile
 from pathlib import Path
@@ -347,6 +348,21 @@ def test_secrets_are_resolved_from_environment_and_file(monkeypatch: pytest.Monk
     assert resolve_secret("env:ORDERS").get_secret_value() == "whsec_abc"
     (tmp_path / "s").write_text("raw\n")
     assert resolve_secret(f"file:{tmp_path / 's'}").get_secret_value() == "raw"
+
+
+def test_a_secret_is_found_in_dotenv_and_the_environment_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("ORDERS='whsec_dotenv'\nOTHER=\n")
+    monkeypatch.setenv("ORDERS", "")  # as compose passes what is not set
+    assert resolve_secret("env:ORDERS").get_secret_value() == "whsec_dotenv"
+    assert "whsec_dotenv" not in os.environ.values()
+    monkeypatch.setenv("ORDERS", "whsec_own")
+    assert resolve_secret("env:ORDERS").get_secret_value() == "whsec_own"
+    with pytest.raises(ConfigError, match="^the environment variable OTHER is not set$"):
+        resolve_secret("env:OTHER")
+    (tmp_path / ".env").write_bytes(b"ORDERS=\xff\n")
+    with pytest.raises(ConfigError, match="^.env: cannot be read: UnicodeDecodeError$"):
+        resolve_secret("env:OTHER")
 
 
 def test_a_secret_that_cannot_be_resolved_is_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -52,7 +52,9 @@ def test_a_mistake_in_openapi_is_one_sentence(tmp_path: Path, keys: str, sentenc
         (f"name: s, command: c, {URL}", "mcp[0]: should have either a command or a url"),
         (f"name: s, {URL}, args: [a]", "mcp[0]: args, env and cwd belong to a command"),
         ("name: s, command: c, headers: {X-A: y}", "mcp[0]: headers and auth belong to a url"),
-        ("name: s, command: c, env: {API_KEY: hunter2}", "env: 'API_KEY' looks like a secret; write env:NAME or file:"),
+        ("name: s, command: c, env: {API_KEY: hunter2}", "env: 'API_KEY' is the name of a secret, so its value must"),
+        ("name: s, command: c, env: {TOK: hunter2}", "env: 'TOK' is the name of a secret, so its value must be env:"),
+        ("name: s, command: c, env: {shop_key: hunter2}", "env: 'shop_key' is the name of a secret, so its value must"),
         ("name: s, command: c, env: {A B: x}", "env: 'A B' is not a plain variable"),
         ("name: s, command: c, args: ['--api-key=hunter2']", "args: '--api-key' looks like a secret"),
         ("name: s, command: c, tools: []", "tools: should have at least one entry"),
@@ -149,6 +151,11 @@ def test_relative_paths_begin_at_the_folder_of_the_file(tmp_path: Path, monkeypa
     assert AgentsFile.model_validate({"agents": {"a": {"instructions": "x"}}}).folder == Path()
 
 
+def test_a_variable_whose_name_is_no_secrets_may_be_plain() -> None:
+    plain = {"MODE": "fast", "KEYBOARD": "de", "PWD": "/tmp", "PATH_PREFIX": "x"}
+    assert Mcp(name="s", command="c", env={**plain, "TOK": "env:T"}).env_secrets == {"TOK": "env:T"}
+
+
 def test_every_secret_and_address_an_agent_names_is_known() -> None:
     file = AgentsFile.model_validate(
         {
@@ -180,7 +187,7 @@ def test_every_secret_and_address_an_agent_names_is_known() -> None:
     )
     assert list(references(file.agents["a"])) == [
         Reference("a/t", "env:T", True),
-        Reference("a/openapi[0]", None, True),
+        Reference("a/openapi[0]", None, True, may_lack=True),
         Reference("a/openapi[0] auth", "env:LOGIN", False, True),
         Reference("a/files TOKEN", "file:/run/t", False),
         Reference("a/far auth", "env:FAR", False),
