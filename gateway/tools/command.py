@@ -19,7 +19,7 @@ from gateway.config import load_settings
 from gateway.errors import ConfigError
 from gateway.tools.catalogue import Catalogue, CatalogueTool
 from gateway.tools.limits import shown
-from gateway.tools.mcp import McpServers
+from gateway.tools.mcp import McpServers, McpTarget
 from gateway.tools.netguard import NetGuard
 from gateway.tools.openapi import Note, Operation, read_operations
 
@@ -58,6 +58,8 @@ def list_tools(agent_name: str, *, start_servers: bool = True, as_json: bool = F
 
 def import_document(document: Path, tags: Sequence[str] = (), *, as_json: bool = False) -> int:
     """Print the functions that a document gives, and what it does not give and why. Raises `ConfigError`."""
+    if document.is_dir():
+        raise ConfigError(f"{document} is a folder; name the file of the document in it")
     try:
         section = OpenApi(document=document.name, tags=tuple(tags) or None)
     except ValidationError as error:
@@ -145,6 +147,8 @@ def _origin(tool: CatalogueTool) -> str:
             return f"{operation.method} {operation.server}{operation.path}"
         case Tool() as webhook:
             return f"webhook {webhook.url}"
+        case McpTarget() as there:
+            return f"mcp {there.server_name}: {there.tool_name}"
         case _:
             return tool.kind.value
 

@@ -1,12 +1,14 @@
 """`gateway tools`: the model's functions as a person, or a script, reads them."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
 from gateway.errors import ConfigError
 from gateway.tools.command import import_document, list_tools
+from tests.test_checkimports import SERVER
 
 DOCUMENTS = Path(__file__).parent / "openapi" / "documents"
 AGENTS = f"""
@@ -47,6 +49,22 @@ def test_an_agents_functions_are_listed_whatever_they_come_from(
         "bookAppointment POST https://birchlane.example.org/api/appointments write, idempotent 8 s, confirmed (spoken)"
     )
     assert lines["hang_up"].startswith("hang_up builtin read")
+
+
+def test_a_function_of_an_mcp_server_is_listed_with_its_server(
+    agents: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "server.py").write_text(SERVER)
+    section = {"name": "calendar", "command": sys.executable, "args": ["-S", "server.py"], "prefix": "cal_"}
+    (tmp_path / "agents.yaml").write_text(AGENTS + f"    mcp: [{json.dumps(section)}]\n")
+    assert list_tools("desk") == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.lstrip().startswith("cal_"))
+    assert " ".join(line.split()).startswith("cal_find_slot mcp calendar: find_slot write")
+
+
+def test_a_folder_is_no_document(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is a folder; name the file of the document in it$"):
+        import_document(tmp_path)
 
 
 def test_the_list_is_one_json_document(agents: None, capsys: pytest.CaptureFixture[str]) -> None:

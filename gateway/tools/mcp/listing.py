@@ -39,6 +39,8 @@ class McpTarget:
     """Key of the server in `McpServers`."""
     tool_name: str
     """Its name there."""
+    server_name: str = ""
+    """The server's name in the agents file, for people."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -71,7 +73,9 @@ def catalogue_tools(section: Mcp, key: str, offered: Sequence[OfferedTool]) -> l
     for tool in chosen:
         own = _own(section, tool)
         try:
-            tools.append(_catalogue_tool(section, McpTarget(key, tool.name), tool, own.name or names[tool.name]))
+            tools.append(
+                _catalogue_tool(section, McpTarget(key, tool.name, section.name), tool, own.name or names[tool.name])
+            )
         except (_Unusable, ConfigError) as error:
             sentence = f"MCP server {section.name}, tool {tool.name[:200]!r}: {error}"
             if section.tools is not None or tool.name in section.overrides:

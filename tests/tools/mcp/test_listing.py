@@ -34,7 +34,7 @@ def tools(*listed: OfferedTool, **fields: Any) -> dict[str, CatalogueTool]:
 def test_a_tool_names_its_server_and_keeps_its_own_name_there() -> None:
     tool = tools(offered("orders.find"), prefix="shop_")["shop_orders_find"]
     assert tool.kind is ToolKind.MCP
-    assert tool.target == McpTarget("key", "orders.find")
+    assert tool.target == McpTarget("key", "orders.find", "shop")
 
 
 def test_hints_suggest_a_policy_and_the_file_has_the_last_word() -> None:
