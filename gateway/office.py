@@ -97,23 +97,29 @@ class Office:
     @asynccontextmanager
     async def open(self, maker: CallMaker) -> AsyncIterator[None]:
         """Work until the block ends; by then no call may live. Raises `ConfigError` for an MCP server that fails."""
-        async with self.mcp, asyncio.TaskGroup() as group:
+        async with self.mcp:
             if any(agent.mcp for agent in self.agents.agents.values()):
                 maker.take_tools({name: [*own, *self.mcp.tools(name)] for name, own in self.operations.items()})
-            try:
-                async with self.desk:
-                    group.create_task(self.courier.run(), name="deliveries")
-                    working = [group.create_task(self._settle_the_past(maker), name="recovery")]
-                    if self.callbacks is not None:
-                        working.append(group.create_task(self.callbacks.run(), name="callbacks"))
-                    try:
-                        yield
-                    finally:
-                        for task in working:
-                            task.cancel()
-                    await self.desk.stop()
-            finally:
-                self.courier.stop()
+            # Only now: what is raised inside a group comes out of it wrapped.
+            async with asyncio.TaskGroup() as group, self._working(group, maker):
+                yield
+
+    @asynccontextmanager
+    async def _working(self, group: asyncio.TaskGroup, maker: CallMaker) -> AsyncIterator[None]:
+        try:
+            async with self.desk:
+                group.create_task(self.courier.run(), name="deliveries")
+                working = [group.create_task(self._settle_the_past(maker), name="recovery")]
+                if self.callbacks is not None:
+                    working.append(group.create_task(self.callbacks.run(), name="callbacks"))
+                try:
+                    yield
+                finally:
+                    for task in working:
+                        task.cancel()
+                await self.desk.stop()
+        finally:
+            self.courier.stop()
 
     def unknown(self, call: CallFacts, tool: str, tool_call_id: str) -> None:
         """Tell the business of a write of which nobody can say whether it was done."""

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
 from gateway.agents import AgentsFile, load_agents
 from gateway.agents.references import addresses
 from gateway.app import create_app
@@ -28,8 +30,37 @@ BACKLOG = 2048
 """Connections that may wait to be accepted."""
 
 
+class _Application:
+    """The application for the server; keeps why it did not start, of which the server would log a traceback."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.problem: ConfigError | None = None
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await self._app(scope, receive, send)
+            return
+        failed: list[Message] = []
+
+        async def hold(message: Message) -> None:
+            if message["type"] == "lifespan.startup.failed":  # it carries the traceback
+                failed.append(message)
+            else:
+                await send(message)
+
+        try:
+            await self._app(scope, receive, hold)
+        except BaseException as error:
+            for message in failed:
+                if isinstance(error, ConfigError):
+                    self.problem, message["message"] = error, ""
+                await send(message)
+            raise
+
+
 def serve(host: str | None, port: int | None) -> None:
-    """Serve until told to stop. Raises `ConfigError` before listening when calls could not be answered."""
+    """Serve until told to stop. Raises `ConfigError` when calls could not be answered, before any is."""
     settings = load_settings()
     agents = load_agents(settings.agents_file)
     problems = [
@@ -48,7 +79,8 @@ def serve(host: str | None, port: int | None) -> None:
     configure(settings.log_level, secrets=[*settings.secret_values(), *secret_texts(agents)])
     app = create_app(settings, agents)
     gateway = app.state.gateway
-    listening = server(app, gateway, host=host, port=port)
+    application = _Application(app)
+    listening = server(application, gateway, host=host, port=port)
     # What is loaded now lives as long as the process: the collector need not look at it again during calls.
     gc.collect()
     gc.freeze()
@@ -57,7 +89,12 @@ def serve(host: str | None, port: int | None) -> None:
     for warning in _warnings(settings, agents):
         logger.warning("%s", warning)
     with listener:
-        listening.run(sockets=[listener])
+        try:
+            listening.run(sockets=[listener])
+        except SystemExit:  # uvicorn's way to say that the application did not start
+            if application.problem is None:
+                raise
+            raise application.problem from None
 
 
 def migrate() -> None:

@@ -139,6 +139,32 @@ def test_a_port_in_use_is_one_line_and_leaves_the_store_alone(tmp_path: Path) ->
     assert not (tmp_path / "gateway.db").exists()
 
 
+MCP = "    mcp: [{{name: shop, command: {command}, args: ['-c', {code}]}}]\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("/nowhere/shop-mcp", "the command or its folder is not there"),
+        (sys.executable, "it ended, or closed the connection, before it told its tools"),
+    ],
+)
+def test_an_mcp_server_that_cannot_start_stops_the_start_with_a_sentence(
+    command: str, words: str, tmp_path: Path
+) -> None:
+    (tmp_path / "agents.yaml").write_text(AGENTS + MCP.format(command=command, code="pass"))
+    done = gateway(tmp_path, "serve", "--port", str(free_port()), OPENAI_API_KEY=KEY, TWILIO_AUTH_TOKEN=TOKEN)
+    *_, last = refused(done).splitlines()
+    assert last.startswith(f"gateway: MCP server shop does not start: {words}")
+    assert "ExceptionGroup" not in done.stderr
+
+
+def test_a_gateway_of_our_own_making_does_not_look_at_the_folders_settings(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("GATEWAY_API_KEYS=short\nGATEWAY_PORT=none\n")
+    done = gateway(tmp_path, "simulate", "tools", "--calls", "2", GATEWAY_MAX_CALLS="0", GATEWAY_API_KEYS="short")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_database_that_is_away_stops_the_start_with_one_line(tmp_path: Path) -> None:
     (tmp_path / "agents.yaml").write_text(AGENTS)
     url = "postgresql://user:hidden@127.0.0.1:1/none"

@@ -244,6 +244,15 @@ def test_settings_are_frozen_and_can_be_built_by_name(put: SET) -> None:
         settings.port = 1
 
 
+def test_settings_alone_look_at_nothing_but_what_is_given(put: SET, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("sk-file")
+    put(GATEWAY_PORT="none", GATEWAY_API_KEYS="short", OPENAI_API_KEY_FILE=str(tmp_path / "key"))
+    (tmp_path / ".env").write_text("GATEWAY_MAX_CALLS=0\nTWILIO_AUTH_TOKEN=x\n")
+    settings = Settings.alone({"public_url": "http://localhost:1234"})
+    assert (settings.port, settings.api_keys, settings.public_url) == (8080, (), "http://localhost:1234")
+    assert settings.secret_values() == [] and settings.model_fields_set == {"public_url"}
+
+
 @pytest.mark.parametrize(
     ("host", "loopback"), [("127.9.9.9", True), ("::1", True), ("LOCALHOST.", True), ("10.0.0.1", False)]
 )

@@ -162,12 +162,12 @@ def _settings(options: DemoOptions, folder: Folder, model: ModelServer | None) -
         "drain_s": 0,
     }
     if model is not None:
-        return Settings.model_validate(values | {"model_url": model.url, "openai_api_key": "sk-local-demo"})
+        return Settings.alone(values | {"model_url": model.url, "openai_api_key": "sk-local-demo"})
     real = load_settings()
     if real.openai_api_key is None:
         raise ConfigError("--live talks to the real model: set OPENAI_API_KEY")
     reach = {"model_url": real.model_url, "model_auth": real.model_auth, "openai_api_key": real.openai_api_key}
-    return Settings.model_validate(values | reach)
+    return Settings.alone(values | reach)
 
 
 def _words_to(watch: Watch) -> Observer:

@@ -133,7 +133,7 @@ async def world(
     """
     path = folder / "agents.yaml"
     path.write_text(agents, encoding="utf-8")
-    effective = Settings.model_validate(world_settings(folder, path) | dict(settings or {}))
+    effective = Settings.alone(world_settings(folder, path) | dict(settings or {}))
     store = MemoryStore()
     server = model or ModelServer(engine or ScriptedEngine(), options or ModelOptions())
     invoker = WebhookInvoker(

@@ -244,4 +244,4 @@ def _settings(folder: Path, booking: Booking) -> Settings:
         ),
         encoding="utf-8",
     )
-    return Settings.model_validate(world_settings(folder, agents))
+    return Settings.alone(world_settings(folder, agents))
