@@ -7,15 +7,18 @@ import secrets
 import socket
 import sqlite3
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import uvicorn
+from dotenv import dotenv_values
 
 from gateway.business.database import Database
 from gateway.business.example import agents_section
 from gateway.business.late import Late
 from gateway.business.signature import Keys
 from gateway.business.web import Shop, create_shop
+from gateway.config import DOTENV
 from gateway.errors import ConfigError
 
 __all__ = ["serve_shop"]
@@ -24,13 +27,20 @@ SECRET = "GATEWAY_WEBHOOK_SECRET"
 HOST = "127.0.0.1"
 DEFAULT_PORT = 8080
 """Of the gateway."""
+BESIDE = {
+    "GATEWAY_WEBHOOK_ALLOW_CIDRS": "127.0.0.0/8",
+    "TWILIO_AUTH_TOKEN": "local",
+    "GATEWAY_MODEL_URL": "ws://127.0.0.1:8765/v1/realtime",
+}
+"""What a gateway on this machine needs besides to serve: functions on loopback, the two ends simulated."""
 STOP_S = 2
 
 
 def serve_shop(port: int, database: Path, gateway: str | None, *, as_json: bool = False) -> None:
     """Serve on loopback until SIGINT or SIGTERM. Raises `ConfigError`."""
-    to = (gateway or f"http://{HOST}:{os.environ.get('GATEWAY_PORT') or DEFAULT_PORT}").rstrip("/")
-    secret = os.environ.get(SECRET, "").strip()
+    settings = _settings()
+    to = (gateway or f"http://{HOST}:{settings.get('GATEWAY_PORT') or DEFAULT_PORT}").rstrip("/")
+    secret = settings.get(SECRET, "").strip()
     made = "" if secret else "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
     try:
         keys = Keys(secret or made)
@@ -44,7 +54,7 @@ def serve_shop(port: int, database: Path, gateway: str | None, *, as_json: bool 
         raise ConfigError(f"the database {database} cannot be used: {error}") from None
     app = create_shop(Shop(store, keys, Late(store, keys, to)))
     with _listening(port) as taken:
-        _announce(f"http://{HOST}:{taken.getsockname()[1]}", made, as_json=as_json)
+        _announce(f"http://{HOST}:{taken.getsockname()[1]}", made, settings, as_json=as_json)
         config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=STOP_S)
         uvicorn.Server(config).run(sockets=[taken])
 
@@ -61,19 +71,26 @@ def _listening(port: int) -> socket.socket:
     return taken
 
 
-def _announce(origin: str, made: str, *, as_json: bool) -> None:
+def _settings() -> dict[str, str]:
+    """Return the environment over `.env`, as the gateway beside us reads them. Raises `ConfigError`."""
+    try:
+        return {name: value for name, value in {**dotenv_values(DOTENV), **os.environ}.items() if value}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{DOTENV}: cannot be read: {type(error).__name__}") from None
+
+
+def _announce(origin: str, made: str, known: Mapping[str, str], *, as_json: bool) -> None:
     """Say where the business is, at once: whoever started us waits for it."""
     agents = agents_section(origin)
     if as_json:
-        known = {"webhook_secret": made} if made else {}
-        sys.stdout.write(json.dumps({"url": origin, "agents": agents, **known}) + "\n")
+        told = {"webhook_secret": made} if made else {}
+        sys.stdout.write(json.dumps({"url": origin, "agents": agents, **told}) + "\n")
     else:
-        settings = [f"{SECRET}={made}"] if made else []
-        settings.append("GATEWAY_WEBHOOK_ALLOW_CIDRS=127.0.0.0/8")
+        missing = [f"{name}={value}" for name, value in {SECRET: made, **BESIDE}.items() if name not in known]
         sys.stdout.write(
             f"{agents}\n"
-            f"# Above: the agents file of the gateway. Its environment:\n"
-            + "".join(f"#   {one}\n" for one in settings)
+            f"# Above: the agents file of the gateway, agents.yaml. For its .env, where it is not set already:\n"
+            + "".join(f"#   {one}\n" for one in missing or ["(all is set)"])
             + f"# What the business has seen: {origin}/log\n# Ctrl-C stops it.\n"
         )
     sys.stdout.flush()

@@ -1,6 +1,7 @@
 """`gateway simulate business` as a process, and the agents file that it prints."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -8,10 +9,13 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from dotenv import dotenv_values
+from pydantic import SecretStr
 
 from gateway.agents import load_agents
 from gateway.business import agents_section
 from gateway.business.functions import FUNCTIONS
+from gateway.config import Settings
 from gateway.core.claims import ClaimRules
 from tests.business.shop import TUESDAY, in_loop, talking
 from tests.gateway_process import clean_environment
@@ -87,3 +91,41 @@ def test_a_mistake_is_told_in_a_sentence(
     assert done.returncode == 2
     assert done.stderr.startswith(f"gateway: {told}")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.e2e
+def test_what_it_prints_lets_the_gateway_serve_and_is_read_again_from_env(tmp_path: Path) -> None:
+    printed = announced(tmp_path)
+    settings = [line.removeprefix("#").strip() for line in printed.splitlines() if re.match(r"# +[A-Z_]+=", line)]
+    (tmp_path / ".env").write_text("\n".join(settings), encoding="utf-8")
+    environment = dotenv_values(tmp_path / ".env")
+    built = Settings(
+        twilio_auth_token=SecretStr(environment["TWILIO_AUTH_TOKEN"] or ""),
+        model_url=environment["GATEWAY_MODEL_URL"] or "",
+    )
+    assert built.serving_problems() == []
+    assert environment["GATEWAY_WEBHOOK_SECRET"] and environment["GATEWAY_WEBHOOK_ALLOW_CIDRS"] == "127.0.0.0/8"
+    again = announced(tmp_path)
+    assert "(all is set)" in again and "whsec_" not in again
+
+
+def announced(folder: Path) -> str:
+    """Return all that the command prints for people."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "gateway", "simulate", "business", "--port", "0"],
+        cwd=folder,
+        env=clean_environment(folder),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            lines: list[str] = []
+            while not lines or "Ctrl-C" not in lines[-1]:
+                lines.append(process.stdout.readline())
+                assert lines[-1], "it ended"
+            process.send_signal(signal.SIGTERM)
+            process.wait(timeout=20)
+        finally:
+            process.kill()
+    return "".join(lines)
