@@ -168,9 +168,9 @@ class _Policy(Section):
     )
     """What arguments may be, by name; one inside another with a dot, such as payment.amount."""
     requires_confirmation: Literal[False, "spoken", "key"] = False
-    """What the caller must have done between the model's first call and the one that is carried out. key: pressed 1 after
-    hearing the question. spoken: spoken after being asked, without plainly refusing in words that were known by then;
-    whether they agreed the model judges."""
+    """What the caller must have done between the model's first call and the one that is carried out. key: pressed 1
+    after hearing the question. spoken: spoken after being asked, without plainly refusing in words that were known by
+    then; whether they agreed the model judges."""
     claims: tuple[Annotated[str, Field(max_length=200), AfterValidator(_words)], ...] = Field(default=(), max_length=50)
     """Phrases by which the agent claims to have done this ("I have booked"); a claim without it is put on record."""
 

@@ -76,7 +76,6 @@ class Call:
         self._audible_item = ""
         """The item whose audio came last."""
         self._telling = Telling(self.state)
-        self._turns_taken = 0
 
     @property
     def phase(self) -> Phase:
@@ -196,8 +195,7 @@ class Call:
             case ev.CallerSaid():
                 if any(character.isalnum() for character in event.text):
                     self._presence.sign(now)
-                self._invoking.consents.caller_said(event.text)
-                return self._speaking.caller_said(event, now)
+                return [*self._invoking.consents.caller_said(event.text), *self._speaking.caller_said(event, now)]
             case ev.AgentSaid():
                 said = self._speaking.agent_said(event)
                 self._invoking.corrections.said(event.item_id, event.text)
@@ -534,21 +532,12 @@ class Call:
             case Timer.WISH | Timer.HIDDEN | Timer.LATE_KEYS:
                 return []
 
-    def _note_heard(self) -> None:
-        """Who was asked and has answered: in this order, a turn that ended before the question was heard is none."""
-        consents, taken = self._invoking.consents, self.state.turn.taken
-        if taken != self._turns_taken:
-            consents.caller_spoke()
-        self._turns_taken = taken
-        for response_id in self._telling.settle():
-            consents.heard(response_id)
-
     def _settle(self, now: float) -> list[Command]:
         """What may have become possible by any event: asking for a wish, moving a caller, hanging up."""
         if self._over or self._ending.hanging_up:
             return []
-        self._note_heard()
-        commands = self._keypad.settle(now) + self._entries() + self._moved(self._moving.settle(now), now)
+        noted = self._invoking.note_heard(self._telling.settle())
+        commands = noted + self._keypad.settle(now) + self._entries() + self._moved(self._moving.settle(now), now)
         if self._over:
             return commands
         commands += self._send_keys(now) + self._invoking.settle(now) + self._speaking.settle(now)

@@ -40,14 +40,23 @@ __all__ = ["OK_OUTPUT", "Invoking"]
 
 MAX_CALLS = 16
 """Function calls that may run at once; a model that asks for more gets an error."""
+MOST_UNATTENDED = 12
+"""Function calls of the business since the caller gave a sign (a turn, a key) or an operator asked something. A model
+that loops was seen to write fifty times in 24 s without a word of the caller; nobody's wish takes that many at once.
+What is called beyond is refused, and the refusal answered by a response without functions, so that it ends there."""
 OK_OUTPUT = '{"ok": true}'
 BUILT_IN_S = 3600.0
 """A function of ours has time-outs of its own; this one only keeps it from being forgotten."""
+MOST_TARGET = 100
+"""Characters of an unlisted target that are put on record."""
+NO_TARGET = "there is no such transfer target"
 KEPT_SPOKEN = 256
 KEPT_UNSURE = 64
 LATE = "the system did not answer in time"
 TOO_MANY = "too many function calls at once"
 FORGOTTEN = error_output("an equal call was answered before: its result stands above")
+UNATTENDED = "too many function calls without a word of the caller: speak with the caller first"
+NO_TOOLS = "functions could not be called in this answer"
 LEFT = "the caller is being connected with somebody else"
 
 
@@ -95,7 +104,9 @@ class Invoking:
     # --- calls --------------------------------------------------------------------------------
 
     def run(self, calls: tuple[FunctionCall, ...], response_id: str, now: float) -> list[Command]:
-        """Carry out the function calls of a completed response."""
+        """Carry out the function calls of a completed response; none of one that was to call none."""
+        if response_id == self._state.slot.without_tools:
+            return self._unwanted(calls, response_id, now)
         commands: list[Command] = []
         for call in calls:
             commands += self._run(call, response_id, now)
@@ -107,6 +118,16 @@ class Invoking:
         """Answer the calls of a model whose caller is with somebody else: it may get the caller back."""
         begun = [self._state.tool_calls.start(call, response_id, BUILT_IN_S, now) for call in calls]
         return [command for call in begun if call is not None for command in self._not_tried(call, LEFT)]
+
+    def _unwanted(self, calls: tuple[FunctionCall, ...], response_id: str, now: float) -> list[Command]:
+        """Refuse them, and ask for no response: it would call again."""
+        commands: list[Command] = []
+        for call in calls:
+            begun = self._state.tool_calls.start(call, response_id, BUILT_IN_S, now)
+            if begun is not None:
+                commands.append(_refusal(begun, NO_TOOLS))
+                commands += self._not_tried(begun, NO_TOOLS, answered=False)
+        return commands
 
     def _run(self, call: FunctionCall, response_id: str, now: float) -> list[Command]:
         state = self._state
@@ -123,7 +144,12 @@ class Invoking:
             return []
         if full:
             return self._not_tried(begun, TOO_MANY)
-        return self._run_built_in(begun, now) if built_in else self._invoke(begun, rules)
+        if built_in:
+            return self._run_built_in(begun, now)
+        state.tool_calls.unattended += 1
+        if state.tool_calls.unattended > MOST_UNATTENDED:
+            return [_refusal(begun, UNATTENDED), *self._not_tried(begun, UNATTENDED)]
+        return self._invoke(begun, rules)
 
     def _invoke(self, call: ToolCall, rules: ToolRules) -> list[Command]:
         twin = self._state.tool_calls.twin_of(call)
@@ -135,7 +161,8 @@ class Invoking:
         missing = self.consents.missing(call, rules.confirmation)
         if missing:
             call.follows = call.tool_call_id
-            note = Record("confirmation_asked", {"tool_call_id": call.tool_call_id, "tool": call.name})
+            by = rules.confirmation.value
+            note = Record("confirmation_asked", {"tool_call_id": call.tool_call_id, "tool": call.name, "by": by})
             return [note, *self.answer(call.tool_call_id, missing)]
         self.corrections.started(call.name)
         return [InvokeTool(call.tool_call_id, call.name, call.arguments, rules.deadline_s)]
@@ -232,19 +259,27 @@ class Invoking:
         return said + ([CreateItem(item)] if self._state.model_up else [])
 
     def _say(self, event: ToolResult) -> list[Command]:
-        """Take what comes along with an answer: words for the caller, and what is to be done."""
-        if event.action is not None:
+        """Take what comes along with an answer: words for the caller, and what is to be done.
+
+        The model is not told of a target that is not listed: it had no part in it, and could only try again.
+        """
+        notes: list[Command] = []
+        listed = event.action is not ToolAction.TRANSFER or event.target in self._state.plan.transfer_targets
+        if event.action is not None and listed:
             self._action = _Action(event.action, event.target)
+        elif event.action is not None:
+            why = {"target": event.target[:MOST_TARGET], "why": NO_TARGET}
+            notes = [Record("tool_action_refused", {"tool_call_id": event.tool_call_id, **why})]
         if not event.say or self._ending.own_end not in (None, EndReason.AGENT_HANGUP):
-            return []
+            return notes
         if not self._speaking.say(event.say, interruptible=True, speaks_for=event.tool_call_id):
-            return [Record("say_refused", {"tool_call_id": event.tool_call_id})]
+            return [*notes, Record("say_refused", {"tool_call_id": event.tool_call_id})]
         for follower in self._state.tool_calls.followers(event.tool_call_id):
             self._spoken[follower.tool_call_id] = None
         self._spoken[event.tool_call_id] = None
         while len(self._spoken) > KEPT_SPOKEN:
             self._spoken.popitem(last=False)
-        return []
+        return notes
 
     def seen_by(self, response_id: str) -> None:
         """A response was created. One that says what it was told to say tells of no call but the one it speaks for."""
@@ -255,8 +290,11 @@ class Invoking:
             if call.seen_by == response_id and not speaks_for:
                 call.seen_by = ""
 
-    def answer(self, tool_call_id: str, output: str) -> list[Command]:
-        """Give a function call its output, once, and so whoever follows it."""
+    def answer(self, tool_call_id: str, output: str, *, answered: bool = True) -> list[Command]:
+        """Give a function call its output, once, and so whoever follows it; not `answered`: no response is asked for.
+
+        Beyond `MOST_UNATTENDED` the response that answers cannot call functions.
+        """
         state = self._state
         call = state.tool_calls.answer(tool_call_id, output)
         if call is None:
@@ -270,16 +308,17 @@ class Invoking:
             return followers
         spoken = all(other.tool_call_id in self._spoken for other in state.tool_calls.of(call.response_id))
         waits = state.tool_calls.waiting_for(call.response_id) or spoken
-        if self._ending.own_end is None and not waits:
-            state.slot.want(outputs=state.tool_calls.unaccepted(call.response_id))
+        if self._ending.own_end is None and not waits and answered:
+            tools = state.tool_calls.unattended <= MOST_UNATTENDED
+            state.slot.want(outputs=state.tool_calls.unaccepted(call.response_id), tools=tools)
         return [SubmitToolOutput(tool_call_id, output), *followers]
 
     def refused(self, tool_call_id: str, why: str) -> list[Command]:
         return self.answer(tool_call_id, error_output(why))
 
-    def _not_tried(self, call: ToolCall, why: str) -> list[Command]:
+    def _not_tried(self, call: ToolCall, why: str, *, answered: bool = True) -> list[Command]:
         """Refuse a call that may be made again: an equal one is carried out, also for a new session."""
-        commands = self.refused(call.tool_call_id, why)
+        commands = self.answer(call.tool_call_id, error_output(why), answered=answered)
         call.follows = call.tool_call_id
         return commands
 
@@ -292,12 +331,18 @@ class Invoking:
 
     def pressed(self, digit: str) -> list[Command]:
         """The caller has pressed a key; it may be the agreement that a function waits for."""
-        if not self.consents.pressed(digit):
+        agreed = self.consents.pressed(digit)
+        if not agreed or self._state.plan.keys_to_model:
+            return [*agreed]
+        return [*agreed, *self.tell("The caller has agreed by pressing the key.")]
+
+    def note_heard(self, responses: list[str]) -> list[Command]:
+        """Note what the caller has heard by now, and whether they have spoken."""
+        spoken = self.consents.note(self._state.turn.taken, responses)
+        if spoken is None:
             return []
-        note = Record("confirmed", {"key": digit})
-        if self._state.plan.keys_to_model:
-            return [note]
-        return [note, *self.tell("The caller has agreed by pressing the key.")]
+        self._state.attend()
+        return [*spoken]
 
     # --- time ---------------------------------------------------------------------------------
 
@@ -349,8 +394,12 @@ class Invoking:
             return [note, *self._ending.goodbye(EndReason.AGENT_HANGUP, now)]
         refused, commands = self._moving.start(Asked(wanted.target), now)
         if refused:
-            return [note, *self.tell(f"The caller was to be transferred to {wanted.target}; refused: {refused}.")]
+            return [Record("tool_action_refused", {"target": wanted.target, "why": refused})]
         return [note, *commands]
 
     def _rules(self, name: str) -> ToolRules:
         return self._state.plan.tools.get(name, DEFAULT_TOOL)
+
+
+def _refusal(call: ToolCall, why: str) -> Record:
+    return Record("tool_refused", {"tool_call_id": call.tool_call_id, "tool": call.name, "why": why})

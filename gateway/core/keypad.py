@@ -78,6 +78,7 @@ class Keypad:
     def press(self, digit: str, now: float) -> list[Command]:
         """Take a key."""
         state = self._state
+        state.attend()
         collector = self._collector
         if collector is not None:
             return self._speaking.interrupt(now) + self._step(collector.press(digit, now), now)

@@ -58,6 +58,7 @@ class Operations:
         if event.command_id in self._outcomes:
             return []
         refused, commands = "", list[Command]()
+        self._state.attend()
         if not self._state.active:
             refused = f"the call is {self._state.phase.value}"
         elif isinstance(event.action, op.EndCall):

@@ -127,7 +127,7 @@ class Confirmation(StrEnum):
 
     NONE = "none"
     SPOKEN = "spoken"
-    """Say something, after the agent has asked."""
+    """Say something that does not plainly refuse, after the agent has asked; whether it agrees the model judges."""
     KEY = "key"
     """Press 1, after the agent has asked."""
 

@@ -46,7 +46,9 @@ class Wish:
     speaks_for: str = ""
     """The function call whose answer these words are, by its id."""
     filler: bool = False
-    """Whether it only fills a silence: it may call no function, answers nothing, and gives way to any other wish."""
+    """Whether it only fills a silence: it answers nothing, and gives way to any other wish."""
+    tools: bool = True
+    """Whether it may call functions."""
 
 
 class ResponseSlot:
@@ -63,6 +65,8 @@ class ResponseSlot:
         """Whether its words were given."""
         self.speaks_for = ""
         """The function call whose answer they are."""
+        self.without_tools = ""
+        """The last response that was asked for without functions."""
         self._wishes: list[Wish] = []
         self._asked: Wish | None = None
         self._cancelled = False
@@ -92,10 +96,11 @@ class ResponseSlot:
         protected: bool = False,
         exact: bool = False,
         speaks_for: str = "",
+        tools: bool = True,
     ) -> None:
         """Keep a wish. A second one of its kind joins the first: one response answers both."""
         wish = Wish(self._name(), instructions, outputs or set(), outputs is not None, protected)
-        wish.exact, wish.speaks_for = exact, speaks_for
+        wish.exact, wish.speaks_for, wish.tools = exact, speaks_for, tools
         self.drop_filler()
         kept = self._like(wish)
         if kept is None:
@@ -106,11 +111,16 @@ class ResponseSlot:
     def fill(self, instructions: str) -> None:
         """Keep a wish for a few words in a silence, unless there is another one."""
         if not self._wishes:
-            self._wishes.append(Wish(self._name(), instructions, filler=True))
+            self._wishes.append(Wish(self._name(), instructions, filler=True, tools=False))
 
     def drop_filler(self) -> None:
         """There is no silence to be filled any more."""
         self._wishes = [wish for wish in self._wishes if not wish.filler]
+
+    def allow_tools(self) -> None:
+        """Somebody has spoken to the model since: what is still to be said may call functions again."""
+        for wish in (*self._wishes, *([self._asked] if self._asked is not None else [])):
+            wish.tools = not wish.filler
 
     def ask(self) -> list[CreateResponse]:
         """Ask for the kept wish if the slot is free."""
@@ -118,7 +128,7 @@ class ResponseSlot:
             return []
         self._asked = self._wishes.pop(0)
         self.state = SlotState.ASKED
-        return [CreateResponse(self._asked.wish_id, self._asked.instructions, tools=not self._asked.filler)]
+        return [CreateResponse(self._asked.wish_id, self._asked.instructions, tools=self._asked.tools)]
 
     def output_accepted(self, tool_call_id: str) -> None:
         """The model has this function output; a response created from now on answers it."""
@@ -136,6 +146,8 @@ class ResponseSlot:
         self.instructed = fulfilled is not None and fulfilled.instructions is not None
         self.exact = fulfilled is not None and fulfilled.exact
         self.speaks_for = fulfilled.speaks_for if fulfilled is not None else ""
+        if fulfilled is not None and not fulfilled.tools:
+            self.without_tools = response_id
         if asked is not None and fulfilled is None:
             self._keep(asked)
         self.drop_filler()
@@ -227,5 +239,6 @@ def _joined(older: Wish, newer: Wish) -> Wish:
     """Return one wish for two of a kind; of two instructions the newer count."""
     newer.protected = newer.protected or older.protected
     newer.outputs |= older.outputs
+    newer.tools = newer.tools and older.tools
     newer.answers_outputs = newer.answers_outputs and older.answers_outputs
     return newer

@@ -62,6 +62,11 @@ class CallState:
         """Whether the agent speaks or is about to: something is unheard, being generated or wished for."""
         return self.playout.unheard or self.slot.state is not SlotState.FREE or self.slot.wanted
 
+    def attend(self) -> None:
+        """The caller or an operator has turned to the agent: it may call functions anew."""
+        self.tool_calls.unattended = 0
+        self.slot.allow_tools()
+
     def enter(self, phase: Phase) -> None:
         assert phase in TRANSITIONS[self.phase], f"{self.phase} to {phase}"
         self.phase = phase

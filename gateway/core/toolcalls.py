@@ -66,6 +66,8 @@ class ToolCalls:
         self._session = 1
         self._unseen: OrderedDict[str, frozenset[str]] = OrderedDict()
         """By response: the calls whose outputs it did not see, because the model got them later."""
+        self.unattended = 0
+        """Calls of the business that the model made since somebody last spoke to it; see `invoking.py`."""
 
     @property
     def deadline(self) -> float | None:

@@ -1,7 +1,7 @@
 """What became of each function call, told from the journal: carried out, put off, shared, promised, given up, late.
 
-Names and arguments are those of the response that made the call. By what the caller agreed is not in the journal: a
-key if one was pressed for it, else it is what the caller said last before the call that was carried out.
+Names and arguments are those of the response that made the call. A key agrees; of a turn it is told only that the
+caller has answered, with the words: what they meant is the reader's to judge.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +19,8 @@ __all__ = ["ToolStory"]
 
 OWN_TONE = "own:wait_"
 """Begins the item ids of tones that fill a silence (`gateway.core.waiting`)."""
+LOOK_BACK = 20
+"""Entries: what words refuse is put on record at once."""
 ACTIONS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "hang_up": ("wants the call ended", "ends the call, as the business asked"),
@@ -50,12 +52,10 @@ class ToolStory:
     words: Words
     _calls: dict[str, _Call] = field(default_factory=dict)
     """By tool call id, in the order in which they were made."""
-    _questions: dict[tuple[str, str], float] = field(default_factory=dict)
-    """When the caller had to be asked, by function and arguments."""
-    _agreed_s: float = -1.0
-    """When a key was last pressed in agreement."""
-    _turn: tuple[float, str] | None = None
-    """When the caller's last turn ended, and its item."""
+    _questions: set[tuple[str, str]] = field(default_factory=set)
+    """What the caller had to be asked, by function and arguments."""
+    _turn: str = ""
+    """The item of the caller's last turn; "" while it is made."""
     _told: int = 0
 
     def tell(self, entry: JournalEntry) -> Iterator[Line]:
@@ -81,9 +81,7 @@ class ToolStory:
 
     def _invoked(self, entry: JournalEntry) -> Iterator[Line]:
         name, arguments = text(entry.data, "name") or "?", text(entry.data, "arguments")
-        asked_s = self._questions.pop((name, canonical(arguments)), None)
-        if asked_s is not None:
-            yield from self._agreement(name, asked_s)
+        self._questions.discard((name, canonical(arguments)))
         call = self._calls[text(entry.data, "tool_call_id")] = _Call(name, arguments, entry.at_s)
         called = f"{call.name} {call.arguments}".rstrip()
         again = "asks the ledger what came of " if entry.data.get("again") is True else ""
@@ -125,6 +123,15 @@ class ToolStory:
         done = ACTIONS.get(action, ("", f"does what the business asked: {action}"))[1]
         yield _line(entry, "tool_action", done + _to(text(entry.data, "target")), who="gateway")
 
+    def _action_refused(self, entry: JournalEntry) -> Iterator[Line]:
+        to, why = _to(brief(text(entry.data, "target"))), text(entry.data, "why")
+        what = f"the caller is not transferred, as the business wanted{to}: {why}"
+        yield _line(entry, "tool_action_refused", what, who="gateway")
+
+    def _call_refused(self, entry: JournalEntry) -> Iterator[Line]:
+        name, why = text(entry.data, "tool") or self._name(entry), text(entry.data, "why")
+        yield _line(entry, "tool_refused", f"{name} is not carried out: {why}", who="gateway")
+
     def _say_refused(self, entry: JournalEntry) -> Iterator[Line]:
         yield _line(entry, "tool_say", f"the words of {self._name(entry)} are not said: too many wait to be said")
 
@@ -158,27 +165,35 @@ class ToolStory:
         name = text(entry.data, "tool") or self._name(entry)
         arguments = call.arguments if call is not None else ""
         again = (name, canonical(arguments)) in self._questions
-        self._questions.setdefault((name, canonical(arguments)), entry.at_s)
+        self._questions.add((name, canonical(arguments)))
         why = "the caller has not agreed yet" if again else "the caller has to agree first"
         yield _line(entry, "confirmation_asked", f"{name} {arguments}".rstrip() + f" is not carried out: {why}")
 
-    def _pressed(self, entry: JournalEntry) -> Iterator[Line]:
-        self._agreed_s = entry.at_s
-        asked = ", ".join(dict.fromkeys(name for name, _ in self._questions))
-        what = f"agrees by pressing {text(entry.data, 'key')}"
-        yield _line(entry, "confirmed", what + (f": {asked}" if asked else ""), who="caller")
+    def _confirmed(self, entry: JournalEntry) -> Iterator[Line]:
+        name = text(entry.data, "tool")
+        if text(entry.data, "by") == "spoken":
+            what = f"the caller has answered the question about {name or 'a function'}{self._answer()}"
+        else:
+            what = f"agrees by pressing {text(entry.data, 'key')}" + (f": {name}" if name else "")
+        yield _line(entry, "confirmed", what, who="caller")
 
-    def _agreement(self, name: str, asked_s: float) -> Iterator[Line]:
-        """Tell of an agreement by word, where the caller gave it."""
-        if self._agreed_s >= asked_s or self._turn is None or self._turn[0] < asked_s:
-            return
-        at_s, item_id = self._turn
-        said = self.words.said_by_caller(item_id)
-        what = f'agrees to {name}: "{brief(said)}"' if said else f"agrees to {name} by word of mouth"
-        yield Line(at_s, "caller", "confirmed", what)
+    def _refused(self, entry: JournalEntry) -> Iterator[Line]:
+        """Tell of words that refuse: the last that were told."""
+        tool = text(entry.data, "tool") or "a function"
+        before = reversed(self.entries[max(0, self._told - LOOK_BACK) : self._told])
+        said = next((text(e.data, "text") for e in before if e.kind == "CallerSaid"), "")
+        words = f': "{brief(said)}"' if said else ""
+        yield _line(entry, "confirmation_refused", f"the caller has refused {tool}{words}", who="caller")
+
+    def _answer(self) -> str:
+        """Return what the caller said in the turn that has just ended; its words, and its item, may come later."""
+        after = islice(self.entries, self._told, None)
+        item_id = self._turn or next((text(e.data, "item_id") for e in after if e.kind == "InputCommitted"), "")
+        said = self.words.said_by_caller(item_id) if item_id else ""
+        return f': "{brief(said)}"' if said else ""
 
     def _turn_over(self, entry: JournalEntry) -> Iterator[Line]:
-        self._turn = (entry.at_s, text(entry.data, "item_id"))
+        self._turn = text(entry.data, "item_id")
         yield from ()
 
     # --- silences -----------------------------------------------------------------------------
@@ -223,14 +238,18 @@ _KINDS: Mapping[str, Callable[[ToolStory, JournalEntry], Iterator[Line]]] = Mapp
         "InvokeTool": ToolStory._invoked,
         "ToolResult": ToolStory._answered,
         "tool_action": ToolStory._acted,
+        "tool_action_refused": ToolStory._action_refused,
+        "tool_refused": ToolStory._call_refused,
         "say_refused": ToolStory._say_refused,
         "tool_repeated": ToolStory._shared,
         "tool_cancelled": ToolStory._cancelled,
         "tool_timeout": ToolStory._timed_out,
         "confirmation_asked": ToolStory._asked,
-        "confirmed": ToolStory._pressed,
+        "confirmed": ToolStory._confirmed,
+        "confirmation_refused": ToolStory._refused,
         "SpeechStopped": ToolStory._turn_over,
         "InputCommitted": ToolStory._turn_over,
+        "CommitInput": ToolStory._turn_over,
         "filler": ToolStory._filled,
     }
 )

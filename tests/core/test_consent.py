@@ -7,7 +7,7 @@ from gateway.core import commands as cmd
 from gateway.core import events as ev
 from gateway.core import operator as op
 from gateway.core.plan import Confirmation, Filler, ReversibleBargeIn, ToolRules, TurnMode, TurnTaking
-from tests.core.lists import active, answer, ask, done, only, quiet, speech, until
+from tests.core.lists import active, answer, ask, done, only, quiet, records, speech, until
 
 BOOK = '{"day": "friday", "room": 2}'
 
@@ -58,7 +58,9 @@ def test_other_arguments_are_another_question() -> None:
     assert tries(call, 3, 8.0) != []
 
 
-@pytest.mark.parametrize("words", ["No.", "Nein!", "no no stop", ""])
+@pytest.mark.parametrize(
+    "words", ["No.", "Nein!", "no no stop", "", "no never do that", "Nein, danke.", "Absolutely not!"]
+)
 def test_a_plain_no_is_no_agreement(words: str) -> None:
     call = consenting(Confirmation.SPOKEN)
     tries(call, 1, 2.0)
@@ -200,14 +202,132 @@ def test_a_key_agrees_to_what_was_asked_last() -> None:
     assert tries(call, 4, 14.0, '{"day": "saturday"}') != []
 
 
-def test_two_things_that_are_asked_together_are_agreed_to_together() -> None:
+def test_what_one_response_called_together_is_agreed_to_together() -> None:
+    call = consenting(Confirmation.SPOKEN)
+    call.receive(ev.ResponseCreated("t1", ""), 2.0)
+    made = ev.FunctionCall("c1", "book", BOOK), ev.FunctionCall("c2", "book", '{"day": "saturday"}')
+    call.receive(done("t1", *made), 2.1)
+    for one in made:
+        call.receive(ev.OutputAccepted(one.tool_call_id), 2.2)
+    asks(call, 3.0)
+    speaks(call, 5.0)
+    assert tries(call, 3, 7.0) != []
+    assert tries(call, 4, 8.0, '{"day": "saturday"}') != []
+
+
+def test_of_two_calls_before_the_question_the_newest_is_agreed_to() -> None:
     call = consenting(Confirmation.SPOKEN)
     tries(call, 1, 2.0)
     tries(call, 2, 2.5, '{"day": "saturday"}')
     asks(call, 3.0)
     speaks(call, 5.0)
-    assert tries(call, 3, 7.0) != []
+    assert tries(call, 3, 7.0) == []
     assert tries(call, 4, 8.0, '{"day": "saturday"}') != []
+
+
+def both() -> Call:
+    """A call with a function of each kind."""
+    kinds = {"book": Confirmation.SPOKEN, "cancel": Confirmation.KEY}
+    return active(CallPlan(tools={name: ToolRules(filler=None, confirmation=kind) for name, kind in kinds.items()}))
+
+
+def calls(call: Call, number: int, now: float, *names: str) -> list[str]:
+    """The model calls these functions together; return those that are carried out."""
+    call.receive(ev.ResponseCreated(f"t{number}", ""), now)
+    made = [ev.FunctionCall(f"{name}{number}", name, "{}") for name in names]
+    commands = call.receive(done(f"t{number}", *made), now + 0.1)
+    for one in made:
+        call.receive(ev.OutputAccepted(one.tool_call_id), now + 0.15)
+    return [one.name for one in only(commands, cmd.InvokeTool)]
+
+
+def test_a_key_does_not_agree_to_what_is_agreed_to_by_word() -> None:
+    call = both()
+    calls(call, 1, 2.0, "book", "cancel")
+    asks(call, 3.0)
+    agreed = call.receive(ev.Dtmf("1"), 5.0)
+    data = {"by": "key", "tool": "cancel", "tool_call_id": "cancel1", "key": "1"}
+    assert records(agreed, "confirmed") == [cmd.Record("confirmed", data)]
+    assert calls(call, 2, 9.0, "book", "cancel") == ["cancel"]
+
+
+def test_a_turn_does_not_agree_to_what_is_agreed_to_by_key() -> None:
+    call = both()
+    calls(call, 1, 2.0, "book", "cancel")
+    asks(call, 3.0)
+    call.receive(ev.SpeechStarted("u1", 0), 5.0)
+    agreed = call.receive(ev.SpeechStopped("u1", 900), 5.9)
+    data = {"by": "spoken", "tool": "book", "tool_call_id": "book1"}
+    assert records(agreed, "confirmed") == [cmd.Record("confirmed", data)]
+    assert calls(call, 2, 9.0, "book", "cancel") == ["book"]
+
+
+def test_what_was_asked_before_is_not_done_when_a_key_agrees_to_something_else() -> None:
+    call = both()
+    calls(call, 1, 2.0, "book")
+    asks(call, 3.0)
+    speaks(call, 5.0, "I would rather have my other one cancelled.")
+    calls(call, 2, 7.0, "cancel")
+    asks(call, 8.0)
+    call.receive(ev.Dtmf("1"), 10.0)
+    assert calls(call, 3, 13.0, "book", "cancel") == ["cancel"]
+
+
+def test_the_question_says_by_what_it_can_be_agreed_to() -> None:
+    call = both()
+    call.receive(ev.ResponseCreated("t1", ""), 2.0)
+    asked = call.receive(done("t1", ev.FunctionCall("c1", "cancel", "{}")), 2.1)
+    (note,) = records(asked, "confirmation_asked")
+    assert note.data == {"tool_call_id": "c1", "tool": "cancel", "by": "key"}
+
+
+# --- words that refuse --------------------------------------------------------------------------------
+
+
+def test_who_refuses_and_then_agrees_in_one_turn_has_agreed() -> None:
+    call = consenting(Confirmation.SPOKEN)
+    tries(call, 1, 2.0)
+    asks(call, 3.0)
+    speaks(call, 5.0, "No, yes, do it.")
+    assert tries(call, 2, 7.0) != []
+
+
+def test_what_was_refused_has_to_be_asked_anew() -> None:
+    call = consenting(Confirmation.SPOKEN)
+    tries(call, 1, 2.0)
+    asks(call, 3.0)
+    call.receive(ev.SpeechStarted("u1", 0), 5.0)
+    call.receive(ev.SpeechStopped("u1", 900), 5.9)
+    refused = call.receive(ev.CallerSaid("u1", "No, never do that."), 6.0)
+    data = {"by": "spoken", "tool": "book", "tool_call_id": "c1"}
+    assert records(refused, "confirmation_refused") == [cmd.Record("confirmation_refused", data)]
+    speaks(call, 8.0, "When do you open?")
+    assert tries(call, 2, 11.0) == []
+    asks(call, 12.0)
+    speaks(call, 14.0)
+    assert tries(call, 3, 17.0) != []
+
+
+def test_words_that_come_after_the_second_call_are_too_late() -> None:
+    call = consenting(Confirmation.SPOKEN)
+    tries(call, 1, 2.0)
+    asks(call, 3.0)
+    call.receive(ev.SpeechStarted("u1", 0), 5.0)
+    call.receive(ev.SpeechStopped("u1", 900), 5.9)
+    assert tries(call, 2, 6.5) != []
+    assert records(call.receive(ev.CallerSaid("u1", "No!"), 7.0), "confirmation_refused") == []
+
+
+def test_words_that_make_a_turn_and_refuse_agree_to_nothing() -> None:
+    rules = {"book": ToolRules(filler=None, confirmation=Confirmation.SPOKEN)}
+    call = active(CallPlan(tools=rules, reversible=ReversibleBargeIn()))
+    tries(call, 1, 2.0)
+    asks(call, 3.0)
+    call.receive(ev.SpeechStarted("u1", 0), 5.0)
+    call.receive(ev.SpeechStopped("u1", 400), 5.5)  # our own ear has heard no voice: the words decide
+    call.receive(ev.CallerSaid("u1", "No, never."), 5.8)
+    assert call.state.turn.taken == 1
+    assert tries(call, 2, 8.0) == []
 
 
 def test_a_key_of_an_entry_is_no_agreement() -> None:

@@ -2,10 +2,14 @@
 
 import json
 
+import pytest
+
 from gateway.core import Call, CallPlan, Phase
 from gateway.core import commands as cmd
 from gateway.core import events as ev
-from gateway.core.plan import Filler, OnInterrupt, ToolRules, TransferTarget
+from gateway.core import operator as op
+from gateway.core.invoking import MOST_UNATTENDED
+from gateway.core.plan import Filler, OnInterrupt, ToolRules, TransferTarget, TurnMode, TurnTaking
 from tests.core.lists import active, answer, done, only, quiet, records, speech, until
 
 QUIET = ToolRules(filler=None)
@@ -110,11 +114,110 @@ def test_the_business_transfers_to_listed_targets_only() -> None:
     call.receive(ev.ToolResult("c1", True, "{}", action=ev.ToolAction.TRANSFER, target="sales"), 3.0)
     moved = answer(call, "r2", "a2", 500, 3.5, "w1") + quiet(call, 6.0)
     assert [start.number for start in only(moved, cmd.StartTransfer)] == ["+14155550111"]
-    other = running(plan=plan)
-    other.receive(ev.ToolResult("c1", True, "{}", action=ev.ToolAction.TRANSFER, target="+1900"), 3.0)
-    refused = answer(other, "r2", "a2", 500, 3.5, "w1") + quiet(other, 6.0)
-    assert only(refused, cmd.StartTransfer) == []
-    assert "refused" in texts(refused)
+
+
+def test_an_unlisted_target_of_the_business_is_put_on_record_and_nobody_is_told() -> None:
+    call = running(plan=CallPlan(transfer_targets={"sales": TransferTarget("+14155550111")}, tools={"book": QUIET}))
+    result = ev.ToolResult("c1", True, "{}", say="One moment.", action=ev.ToolAction.TRANSFER, target="+1900")
+    commands = call.receive(result, 3.0)
+    why = {"target": "+1900", "why": "there is no such transfer target"}
+    assert records(commands, "tool_action_refused") == [
+        cmd.Record("tool_action_refused", {"tool_call_id": "c1", **why})
+    ]
+    assert len(only(commands, cmd.CreateResponse)) == 1, "the words are said all the same"
+    after = answer(call, "r2", "a2", 500, 3.5, "w1") + quiet(call, 9.0)
+    assert (
+        not only(after, cmd.StartTransfer) and not only(after, cmd.CreateItem) and not only(after, cmd.CreateResponse)
+    )
+
+
+# --- a model that goes on by itself -------------------------------------------------------------------
+
+
+def goes_on(call: Call, number: int, now: float, wish_id: str = "w1") -> list[cmd.Command]:
+    """The model answers by one more function call, which the business carries out if it gets it."""
+    call.receive(ev.ResponseCreated(f"g{number}", wish_id), now)
+    commands = call.receive(done(f"g{number}", ev.FunctionCall(f"g{number}", "note", f'{{"n": {number}}}')), now)
+    call.receive(ev.OutputAccepted(f"g{number}"), now)
+    if only(commands, cmd.InvokeTool):
+        commands += call.receive(ev.ToolResult(f"g{number}", True, "{}"), now + 0.2)
+        call.receive(ev.OutputAccepted(f"g{number}"), now + 0.2)
+    return commands
+
+
+def looped(times: int = MOST_UNATTENDED) -> tuple[Call, str]:
+    """A call whose model has called so often without a word of the caller, and the wish that answers the last."""
+    call, wish_id = active(), ""
+    for number in range(times):
+        commands = goes_on(call, number, 2.0 + 0.3 * number, wish_id)
+        assert only(commands, cmd.InvokeTool), number
+        wish_id = only(commands, cmd.CreateResponse)[0].wish_id
+    return call, wish_id
+
+
+def test_a_model_that_loops_is_stopped_and_speaks_without_functions() -> None:
+    call, wish_id = looped()
+    refused = goes_on(call, 50, 8.0, wish_id)
+    assert only(refused, cmd.InvokeTool) == []
+    (output,) = only(refused, cmd.SubmitToolOutput)
+    assert "speak with the caller first" in output.output
+    assert [note.data["tool"] for note in records(refused, "tool_refused")] == ["note"]
+    (asked,) = only(refused, cmd.CreateResponse)
+    assert not asked.tools
+    ended = goes_on(call, 51, 9.0, asked.wish_id)
+    assert not only(ended, cmd.InvokeTool) and not only(ended, cmd.CreateResponse)
+    assert len(only(ended, cmd.SubmitToolOutput)) == 1, "each call is answered once"
+    assert only(until(call, 15.0), cmd.CreateResponse) == []
+
+
+def test_calls_of_one_response_beyond_the_bound_are_refused_with_one_answer() -> None:
+    call, wish_id = looped(MOST_UNATTENDED - 1)
+    call.receive(ev.ResponseCreated("g50", wish_id), 8.0)
+    calls = [ev.FunctionCall(f"p{n}", "note", f'{{"p": {n}}}') for n in range(3)]
+    commands = call.receive(done("g50", *calls), 8.0)
+    assert [one.tool_call_id for one in only(commands, cmd.InvokeTool)] == ["p0"]
+    commands = call.receive(ev.ToolResult("p0", True, "{}"), 8.2)
+    assert [one.tools for one in only(commands, cmd.CreateResponse)] == [False]
+
+
+@pytest.mark.parametrize(
+    "sign",
+    [
+        (ev.SpeechStarted("u1", 0), ev.SpeechStopped("u1", 500)),
+        (ev.Dtmf("5"),),
+        (ev.OperatorAsked("o1", "ops", op.ForceReply("Note the rest.")),),
+    ],
+)
+def test_a_sign_of_the_caller_or_an_operator_lets_the_model_call_anew(sign: tuple[ev.Event, ...]) -> None:
+    call, wish_id = looped()
+    assert only(goes_on(call, 50, 8.0, wish_id), cmd.InvokeTool) == []
+    for event in sign:
+        call.receive(event, 9.0)
+    assert only(goes_on(call, 51, 10.0, ""), cmd.InvokeTool)
+
+
+def test_an_answer_that_waits_when_the_caller_speaks_may_call_functions_again() -> None:
+    call = active(CallPlan(turns=TurnTaking(TurnMode.MANUAL, key="#")))
+    wish_id = ""
+    for number in range(MOST_UNATTENDED):
+        commands = goes_on(call, number, 2.0 + 0.3 * number, wish_id)
+        wish_id = only(commands, cmd.CreateResponse)[0].wish_id
+    call.receive(ev.ResponseCreated("g50", wish_id), 8.0)
+    call.receive(ev.CallerAudio(speech(800)), 8.1)
+    call.receive(ev.Dtmf("#"), 8.2)
+    commands = call.receive(done("g50", ev.FunctionCall("g50", "note", "{}")), 8.3)
+    assert only(commands, cmd.InvokeTool), "the caller has spoken"
+
+
+def test_a_filler_calls_no_function() -> None:
+    call = running(ToolRules(filler=Filler(1.0)))
+    (filler,) = only(until(call, 3.0), cmd.CreateResponse)
+    assert not filler.tools
+    call.receive(ev.ResponseCreated("r2", filler.wish_id), 3.1)
+    commands = call.receive(done("r2", ev.FunctionCall("c2", "cancel", "{}")), 3.2)
+    assert not only(commands, cmd.InvokeTool) and not only(commands, cmd.CreateResponse)
+    assert [one.tool_call_id for one in only(commands, cmd.SubmitToolOutput)] == ["c2"]
+    assert records(commands, "tool_refused")
 
 
 # --- silence ------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import pytest
 from gateway.core import CallPlan
 from gateway.core import events as ev
 from gateway.core import operator as op
-from gateway.core.plan import Confirmation, Filler, OnInterrupt, ToolRules, TransferTarget
+from gateway.core.plan import Confirmation, Filler, OnInterrupt, ToolRules, TransferTarget, TurnMode, TurnTaking
 from gateway.records.story import ToolWait
 from tests.core.lists import answer, ask, done, quiet, speech, until
 from tests.records.recorded import RecordedCall
@@ -100,21 +100,58 @@ def call_again(call: RecordedCall, now: float) -> None:
 NOT_YET = (2.0, 'book {"day": "friday"} is not carried out: the caller has to agree first')
 
 
-@pytest.mark.parametrize(("text", "told"), [("Yes, please.", 'agrees to book: "Yes, please."'), ("", None)])
-def test_an_agreement_by_word_is_told_with_the_words(text: str, told: str | None) -> None:
+ANSWERED = "the caller has answered the question about book"
+
+
+@pytest.mark.parametrize(("text", "told"), [("Yes, please.", f'{ANSWERED}: "Yes, please."'), ("", ANSWERED)])
+def test_an_answer_by_word_is_told_with_the_words(text: str, told: str) -> None:
     call = agreeing(Confirmation.SPOKEN)
     call.receive(ev.SpeechStarted("u1", 4000), 4.5)
     call.receive(ev.SpeechStopped("u1", 5000), 5.0)
+    call_again(call, 5.5)
     if text:
-        call_again(call, 5.5)
         call.receive(ev.CallerSaid("u1", text), 6.0)  # words come late
-    else:
-        call_again(call, 5.5)
     assert call.told("confirmation_asked", "confirmed", "tool_call") == [
         NOT_YET,
-        (5.0, told or "agrees to book by word of mouth"),
+        (5.0, told),
         (5.5, 'book {"day":"friday"}'),
     ]
+
+
+def test_a_turn_by_key_is_told_with_words_whose_item_comes_later() -> None:
+    rules = ToolRules(filler=None, confirmation=Confirmation.SPOKEN)
+    call = calling(plan=CallPlan(tools={"book": rules}, turns=TurnTaking(TurnMode.MANUAL, key="#")))
+    answer(call, "r2", "a2", 500, 2.5, "w1")
+    quiet(call, 4.0)
+    call.receive(ev.CallerAudio(speech(800)), 5.0)
+    call.receive(ev.Dtmf("#"), 6.0)
+    call.receive(ev.InputCommitted("u1"), 6.1)
+    call.receive(ev.CallerSaid("u1", "Yes."), 6.5)
+    assert call.told("confirmed") == [(6.0, f'{ANSWERED}: "Yes."')]
+
+
+def test_a_refusal_is_told_with_the_words() -> None:
+    call = agreeing(Confirmation.SPOKEN)
+    call.receive(ev.SpeechStarted("u1", 4000), 4.5)
+    call.receive(ev.SpeechStopped("u1", 5000), 5.0)
+    call.receive(ev.CallerSaid("u1", "No, never do that."), 5.4)
+    assert call.told("confirmation_refused") == [(5.4, 'the caller has refused book: "No, never do that."')]
+    call_again(call, 6.0)
+    assert call.told("tool_call") == []
+
+
+def test_a_key_is_told_to_agree_to_its_own_question_only() -> None:
+    rules = {"book": Confirmation.SPOKEN, "cancel": Confirmation.KEY}
+    tools = {name: ToolRules(filler=None, confirmation=kind) for name, kind in rules.items()}
+    call = RecordedCall(CallPlan(tools=tools))
+    call.receive(ev.ResponseCreated("r1", ""), 2.0)
+    call.receive(done("r1", BOOK, ev.FunctionCall("x1", "cancel", "{}")), 2.0)
+    for tool_call_id in ("c1", "x1"):
+        call.receive(ev.OutputAccepted(tool_call_id), 2.1)
+    answer(call, "r2", "a2", 500, 2.5, "w1")
+    quiet(call, 4.0)
+    call.receive(ev.Dtmf("1"), 5.0)
+    assert call.told("confirmed") == [(5.0, "agrees by pressing 1: cancel")]
 
 
 def test_an_agreement_by_key_is_told_with_the_key() -> None:
@@ -152,6 +189,21 @@ def test_words_and_the_action_of_a_business_are_told() -> None:
         "book wants the caller transferred, to desk",
         "transfers the caller, as the business asked, to desk",
     ]
+
+
+def test_a_transfer_to_nobody_that_is_known_is_told() -> None:
+    call = calling()
+    call.receive(ev.ToolResult("c1", True, ROOM, action=ev.ToolAction.TRANSFER, target="desk"), 2.5)
+    told = "the caller is not transferred, as the business wanted, to desk: there is no such transfer target"
+    assert call.told("tool_action_refused") == [(2.5, told)]
+
+
+def test_a_call_of_a_model_that_loops_is_told_as_refused() -> None:
+    call = RecordedCall(CallPlan())
+    call.receive(ev.ResponseCreated("r1", ""), 2.0)
+    call.receive(done("r1", *(ev.FunctionCall(f"n{n}", "note", f'{{"n":{n}}}') for n in range(13))), 2.0)
+    told = "note is not carried out: too many function calls without a word of the caller: speak with the caller first"
+    assert call.told("tool_refused") == [(2.0, told)]
 
 
 def test_words_for_which_there_is_no_room_are_told() -> None:
