@@ -9,21 +9,21 @@ import json
 import os
 import re
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, is_dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import TypeVar
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from gateway.check import CheckResult, run_checks
-from gateway.config import Settings, database_sentence, load_settings
+from gateway.config import Settings, load_settings
 from gateway.errors import ConfigError
 from gateway.log import mask_number
+from gateway.looking import ask_store
 from gateway.records.latency import CallLatency, measure
 from gateway.records.picture import draw
 from gateway.records.speech import RecordingError
@@ -33,7 +33,6 @@ from gateway.store.store import Store
 
 __all__ = ["check", "list_calls", "show_call", "voice_to_voice"]
 
-T = TypeVar("T")
 WHO_STYLES: Mapping[str, str] = {
     "caller": "blue",
     "agent": "green",
@@ -49,7 +48,7 @@ PIPE_WIDTH = 160
 
 def list_calls(limit: int, *, as_json: bool = False) -> int:
     """Print the newest calls. Raises `ConfigError`, `StoreError`."""
-    calls = _read(load_settings(), lambda store: store.list_calls(limit))
+    calls = ask_store(lambda store: store.list_calls(limit))
     if as_json:
         _json({"calls": [_call_facts(call) for call in calls]})
         return 0
@@ -69,7 +68,7 @@ def show_call(call_id: str, picture: Path | None = None, *, as_json: bool = Fals
             raise StoreError(f"no call has the id {call_id[:64]!r}; `gateway calls` lists them")
         return call, await store.journal_of(call.call_id)
 
-    call, journal = _read(load_settings(), find)
+    call, journal = ask_store(find)
     timeline = tell(call, journal)
     figures = _draw(call, timeline, picture) if picture is not None else None
     if as_json:
@@ -123,35 +122,6 @@ def _settings_or_problem() -> tuple[Settings | ConfigError, Path]:
         # The agents file is checked all the same, where it would be looked for.
         return problem, Path(os.environ.get("GATEWAY_AGENTS_FILE") or "agents.yaml")
     return settings, settings.agents_file
-
-
-def _read(settings: Settings, query: Callable[[Store], Awaitable[T]]) -> T:
-    """Run one query against the store, bringing its tables up to date, as the gateway does at its start."""
-    url = settings.database_url
-    _must_exist(url)
-
-    async def run() -> T:
-        async with Store.open(url) as store:
-            return await query(store)
-
-    try:
-        return asyncio.run(run())
-    except ConfigError as error:
-        raise ConfigError(database_sentence(str(error), url)) from None
-
-
-def _must_exist(url: str) -> None:
-    """Who only looks creates no database: a wrong folder or variable shall be told, not hidden."""
-    from sqlalchemy import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
-        return  # the store tells what it expects
-    name = parsed.database
-    if parsed.get_backend_name() == "sqlite" and name not in (None, "", ":memory:") and not Path(str(name)).is_file():
-        raise StoreError(f"there is no database {name} (GATEWAY_DATABASE_URL); `gateway serve` creates it")
 
 
 def _must_open(recording: Path) -> None:

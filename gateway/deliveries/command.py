@@ -3,26 +3,22 @@
 A replay is written there too: the running gateway finds it within seconds. Each returns its exit code.
 """
 
-import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from pathlib import Path
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gateway.config import Settings, database_sentence, load_settings
 from gateway.deliveries.routes import STATES, shown
 from gateway.errors import ConfigError
+from gateway.looking import ask_store
 from gateway.store.rows import StoredDelivery, StoreError
 from gateway.store.store import Store
 
 __all__ = ["list_deliveries", "replay_delivery", "show_delivery"]
 
-T = TypeVar("T")
 STYLES: Mapping[str, str] = {"waiting": "yellow", "delivered": "green", "dead": "bold red"}
 PIPE_WIDTH = 160
 """Columns used where the output is no terminal, so that a file or a pipe gets whole lines."""
@@ -32,7 +28,7 @@ def list_deliveries(state: str | None, call_id: str | None, limit: int, *, as_js
     """Print the newest deliveries, without their bodies. Raises `ConfigError`, `StoreError`."""
     if state is not None and state not in STATES:
         raise ConfigError("--state must be waiting, delivered or dead")
-    rows = _with_store(load_settings(), lambda store: store.list_deliveries(state, call_id, limit))
+    rows = ask_store(lambda store: store.list_deliveries(state, call_id, limit))
     if as_json:
         _json({"deliveries": [shown(row) for row in rows]})
     elif not rows:
@@ -44,7 +40,7 @@ def list_deliveries(state: str | None, call_id: str | None, limit: int, *, as_js
 
 def show_delivery(delivery_id: str, *, as_json: bool = False) -> int:
     """Print one delivery with its body. Raises `ConfigError`, `StoreError`."""
-    row = _found(delivery_id, _with_store(load_settings(), lambda store: store.get_delivery(delivery_id)))
+    row = _found(delivery_id, ask_store(lambda store: store.get_delivery(delivery_id)))
     if as_json:
         _json(shown(row, body=True))
         return 0
@@ -63,7 +59,7 @@ def replay_delivery(delivery_id: str, *, as_json: bool = False) -> int:
     async def replay(store: Store) -> tuple[StoredDelivery | None, bool]:
         return await store.get_delivery(delivery_id), await store.replay_delivery(delivery_id)
 
-    row, done = _with_store(load_settings(), replay)
+    row, done = ask_store(replay)
     _found(delivery_id, row)
     outcome = "it will be sent again" if done else "it is waiting already; it will be sent"
     if as_json:
@@ -77,27 +73,6 @@ def _found(delivery_id: str, row: StoredDelivery | None) -> StoredDelivery:
     if row is None:
         raise StoreError(f"no delivery has the id {delivery_id[:128]!r}; `gateway deliveries list` shows them")
     return row
-
-
-def _with_store(settings: Settings, query: Callable[[Store], Awaitable[T]]) -> T:
-    url = settings.database_url
-    _must_exist(url)
-
-    async def run() -> T:
-        async with Store.open(url) as store:
-            return await query(store)
-
-    try:
-        return asyncio.run(run())
-    except ConfigError as error:
-        raise ConfigError(database_sentence(str(error), url)) from None
-
-
-def _must_exist(url: str) -> None:
-    """Who only looks creates no database: a wrong folder or variable shall be told, not hidden."""
-    kind, _, path = url.partition(":///")
-    if kind.startswith("sqlite") and path and path != ":memory:" and not Path(path).is_file():
-        raise StoreError(f"there is no database {path} (GATEWAY_DATABASE_URL); `gateway serve` creates it")
 
 
 def _table(rows: Sequence[StoredDelivery]) -> Table:

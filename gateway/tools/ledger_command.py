@@ -3,19 +3,17 @@
 Arguments and outputs are kept out: they hold what callers said. What looks like a telephone number is masked.
 """
 
-import asyncio
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gateway.config import database_sentence, load_settings
 from gateway.errors import ConfigError
-from gateway.store.rows import StoredInvocation, StoreError
+from gateway.looking import ask_store
+from gateway.store.rows import StoredInvocation
 from gateway.store.states import INVOCATION_RANKS
 from gateway.store.store import Store
 
@@ -33,7 +31,7 @@ def list_ledger(
     text. Raises `ConfigError`, `StoreError`."""
     if state is not None and state not in INVOCATION_RANKS:
         raise ConfigError(f"--state must be one of {', '.join(INVOCATION_RANKS)}")
-    rows = _read(state, call_id, limit)
+    rows = ask_store(lambda store: _found(store, state, call_id, limit))
     if as_json:
         sys.stdout.write(json.dumps({"invocations": [_facts(row, masked) for row in rows]}, indent=2) + "\n")
         return 0
@@ -42,22 +40,9 @@ def list_ledger(
     return 0
 
 
-def _read(state: str | None, call_id: str | None, limit: int) -> list[StoredInvocation]:
-    url = load_settings().database_url
-    kind, _, path = url.partition(":///")
-    if kind.startswith("sqlite") and path and path != ":memory:" and not Path(path).is_file():
-        # Who only looks creates no database: a wrong folder or variable shall be told, not hidden.
-        raise StoreError(f"there is no database {path} (GATEWAY_DATABASE_URL); `gateway serve` creates it")
-
-    async def run() -> list[StoredInvocation]:
-        async with Store.open(url) as store:
-            call = await store.get_call(call_id) if call_id is not None else None
-            return await store.list_invocations(state, call.call_id if call is not None else call_id, limit)
-
-    try:
-        return asyncio.run(run())
-    except ConfigError as error:
-        raise ConfigError(database_sentence(str(error), url)) from None
+async def _found(store: Store, state: str | None, call_id: str | None, limit: int) -> list[StoredInvocation]:
+    call = await store.get_call(call_id) if call_id is not None else None
+    return await store.list_invocations(state, call.call_id if call is not None else call_id, limit)
 
 
 def _table(rows: Sequence[StoredInvocation], masked: Callable[[str], str]) -> Table:
