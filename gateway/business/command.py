@@ -18,12 +18,12 @@ from gateway.business.example import agents_section
 from gateway.business.late import Late
 from gateway.business.signature import Keys
 from gateway.business.web import Shop, create_shop
-from gateway.config import DOTENV
 from gateway.errors import ConfigError
 
 __all__ = ["serve_shop"]
 
 SECRET = "GATEWAY_WEBHOOK_SECRET"
+DOTENV = ".env"
 HOST = "127.0.0.1"
 DEFAULT_PORT = 8080
 """Of the gateway."""
