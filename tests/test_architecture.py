@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "registry": frozenset({"carriers", "core", "errors", "session"}),
     "vault": frozenset({"errors", "tokens"}),
     "operator": frozenset({"agents", "apikeys", "bodies", "config", "core", "errors", "vault"}),
-    "business": frozenset({"errors"}),
+    "business": frozenset({"config", "errors"}),
     "metrics": frozenset({"core", "records"}),
 }
 """Package or module of `gateway` to what else of `gateway` it may import. Those not named here may import anything."""

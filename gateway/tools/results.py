@@ -15,9 +15,9 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import SecretStr
 from standardwebhooks import Webhook
-from starlette.requests import ClientDisconnect
 
 from gateway.agents import AgentsFile
+from gateway.bodies import BodyRefused, read_body
 from gateway.errors import ConfigError
 from gateway.store.rows import StoredInvocation, StoreError
 from gateway.tools.desk import ToolDesk
@@ -124,8 +124,8 @@ def results_router(results: LateResults) -> APIRouter:
     @router.post("/v1/tool-results/{message_id}", include_in_schema=False)
     async def take(message_id: str, request: Request) -> JSONResponse:
         try:
-            await results.take(message_id, request.headers, await _body(request))
-        except Refused as refused:
+            await results.take(message_id, request.headers, await read_body(request, BODY_BYTES_MAX, BODY_S))
+        except (Refused, BodyRefused) as refused:
             results.meter.late_result(refused.code)
             if refused.status in (401, 404, 409, 422):
                 logger.warning("a late result was refused: %s", refused.code)
@@ -157,22 +157,3 @@ def _believe(keys: list[Webhook], headers: Mapping[str, str], body: bytes) -> No
 
 def _later() -> Refused:
     return Refused(503, "unavailable", "the result cannot be kept now; send it again")
-
-
-async def _body(request: Request) -> bytes:
-    too_large = Refused(413, "too_large", f"a result may have {BODY_BYTES_MAX} bytes")
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and (len(announced) > 18 or int(announced) > BODY_BYTES_MAX):
-        raise too_large
-    received = bytearray()
-    try:
-        async with asyncio.timeout(BODY_S):
-            async for chunk in request.stream():
-                received += chunk
-                if len(received) > BODY_BYTES_MAX:
-                    raise too_large
-    except ClientDisconnect:
-        raise Refused(400, "incomplete", "the body ended early") from None
-    except TimeoutError:
-        raise Refused(408, "timeout", f"the body did not arrive within {BODY_S:.0f} s") from None
-    return bytes(received)
