@@ -6,6 +6,7 @@ from gateway.core import Call, CallPlan
 from gateway.core import commands as cmd
 from gateway.core import events as ev
 from gateway.core import operator as op
+from gateway.core.invoking import MOST_UNATTENDED
 from gateway.core.plan import Confirmation, Filler, ReversibleBargeIn, ToolRules, TurnMode, TurnTaking
 from tests.core.lists import active, answer, ask, done, only, quiet, records, speech, until
 
@@ -356,3 +357,17 @@ def test_a_new_model_has_to_ask_what_the_lost_one_had_not() -> None:
     call.receive(ev.SessionReady("s2"), 3.0)
     speaks(call, 4.0)
     assert tries(call, 2, 6.0) == []
+
+
+def test_a_model_that_calls_for_ever_in_place_of_asking_is_stopped() -> None:
+    call = consenting(Confirmation.SPOKEN)
+    asked: list[cmd.CreateResponse] = []
+    for number in range(40):
+        wish_id = asked[-1].wish_id if asked else ""
+        call.receive(ev.ResponseCreated(f"t{number}", wish_id), 2.0 + number / 10)
+        commands = call.receive(done(f"t{number}", ev.FunctionCall(f"c{number}", "book", BOOK)), 2.0 + number / 10)
+        call.receive(ev.OutputAccepted(f"c{number}"), 2.0 + number / 10)
+        if not only(commands, cmd.CreateResponse):
+            break
+        asked += only(commands, cmd.CreateResponse)
+    assert [one.tools for one in asked] == [True] * MOST_UNATTENDED + [False]
