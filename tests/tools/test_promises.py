@@ -7,21 +7,26 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from gateway.agents.around import Events
+from gateway.deliveries import Reporter
 from gateway.simulator.clock import run
 from gateway.store import CallEnd, CallRow
 from gateway.store.memory import MemoryStore
 from gateway.store.ports import CallStore
 from gateway.store.rows import StoredInvocation, StoreError
+from gateway.store.store import Store
 from gateway.tools.catalogue import Catalogue
 from gateway.tools.ledger import repetition
 from gateway.tools.promises import break_overdue
 from gateway.tools.recovery import recover
 from gateway.tools.request import CallFacts, ToolOutcome, ToolRequest
+from gateway.tools.writes import OnUnknown
 
 from .shop import BOOK, Place, Shop, agent, at_desk, facts
 from .test_results import NOW, PENDING, door
 
 SOON = BOOK | {"pending_s": 30}
+CATALOGUES = {"support": Catalogue(agent(SOON))}
 DONE = ToolOutcome(True, '"table 4"', "late result")
 
 
@@ -198,10 +203,39 @@ def test_two_processes_that_look_at_once_change_it_once() -> None:
         store = MemoryStore(clock)
         await promised(store)
         await asyncio.sleep(60)
-        catalogues = {"support": Catalogue(agent(SOON))}
         async with at_desk(store, Shop(), SOON) as one, at_desk(store, Shop(), SOON) as two:
-            await break_overdue(store, one.desk, catalogues, clock)
-            assert await break_overdue(store, two.desk, catalogues, clock) == 0
+            await break_overdue(store, one.desk, CATALOGUES, clock)
+            assert await break_overdue(store, two.desk, CATALOGUES, clock) == 0
             assert (await row(store)).state == "unknown"
 
     run(main())
+
+
+def test_two_processes_on_one_database_tell_once(url: str) -> None:
+    """Their reporters give the event one id; the ledger takes no other word of it afterwards."""
+
+    async def main() -> None:
+        async with Store.open(url, node="a") as first:
+            async with at_desk(first, Shop(202, PENDING), SOON) as it:
+                assert (await it.ask()).pending
+        async with Store.open(url, node="a") as one, Store.open(url, node="b") as two:
+            async with at_desk(one, Shop(), SOON) as here, at_desk(two, Shop(), SOON) as there:
+                for it in (here, there):
+                    it.desk.tell_unknown(telling(it.store))
+                await asyncio.gather(
+                    *(break_overdue(it.store, it.desk, CATALOGUES, in_a_minute) for it in (here, there))
+                )
+                assert await here.state() == await there.state() == "unknown"
+                assert [row.delivery_id for row in await one.list_deliveries()] == ["call-1:tool_unknown:t1"]
+                assert await break_overdue(two, there.desk, CATALOGUES, in_a_minute) == 0
+
+    asyncio.run(main())
+
+
+def telling(store: CallStore) -> OnUnknown:
+    reporter = Reporter(store, lambda _: Events(url="https://shop.example.com/events", types=("tool.unknown",)))
+    return lambda call, tool, tool_call_id: reporter.tell("tool.unknown", call, tool_call_id, {"tool": {"name": tool}})
+
+
+def in_a_minute() -> datetime:
+    return datetime.now(UTC) + timedelta(seconds=60)
