@@ -36,7 +36,8 @@ class Line:
     """A word for the reader and for filters: said, unheard, speech_started, barge_in, tool_call, transfer, error …
 
     Of functions: tool_call, tool_result, tool_pending, tool_repeated, tool_cancelled, tool_timeout, tool_say,
-    tool_wants, tool_action, confirmation_asked, confirmed, filler, claim_unbacked, claim_corrected.
+    tool_wants, tool_action, tool_action_refused, tool_refused, confirmation_asked, confirmed, confirmation_refused,
+    filler, claim_unbacked, claim_corrected.
     """
     what: str
     ms: int | None = None
