@@ -16,11 +16,11 @@ from standardwebhooks import Webhook
 from gateway.agents import Agent
 from gateway.agents.around import Lookup
 from gateway.briefing import PAST_S, Briefer, Briefing
-from gateway.briefing.past import HIDDEN, NOT_DONE
+from gateway.briefing.past import NOT_DONE
 from gateway.core.events import PastCall, PastWords
-from gateway.records import book
 from gateway.store.memory import MemoryStore
 from gateway.store.rows import CallRow, InvocationRow, JournalEntry, JsonValue, StoredCall, StoreError
+from gateway.tokens import HIDDEN
 from gateway.tools.netguard import NetGuard
 from gateway.tools.request import CallFacts
 from gateway.tools.sender import Outgoing
@@ -288,7 +288,6 @@ def test_of_writes_the_ledger_has_the_last_word() -> None:
 
 
 def test_a_hidden_token_is_never_sent_again_as_an_argument() -> None:
-    assert HIDDEN == book.HIDDEN
     store = Before()
     store.invoke("pay", f'{{"card":"{HIDDEN}"}}')
     assert past(store).event.calls == (PastCall("pay", "book", f'{{"card":"{HIDDEN}"}}', NOT_DONE),)
