@@ -117,7 +117,7 @@ async def carry_out(
     begun = loop.time()
     policy = request.tool.policy
     deadline = begun + policy.timeout_s
-    number, maybe = 1, False
+    number, maybe = 1, request.sent_before
     while True:
         tried = await _once(outgoing, draft, read, explain or _explain, number, deadline)
         pause_s = _pause_s(policy, tried, number, request.key, deadline - loop.time())

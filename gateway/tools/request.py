@@ -44,6 +44,8 @@ class ToolRequest:
     arguments: Mapping[str, object]
     variables: Mapping[str, object] = field(default_factory=dict)
     """What earlier answers of the business asked to be remembered for this call."""
+    sent_before: bool = False
+    """Whether a process that is dead now may have sent it: then nothing but an answer says that it was not done."""
 
     @property
     def key(self) -> str:

@@ -361,7 +361,7 @@ class Writes:
         if row.idempotent and tool is not None and tool.kind in self._executors:
             arguments = _arguments(row)
             call = replace(facts, call_id=row.call_id, carrier_call_id=row.carrier_call_id, agent=row.agent)
-            request = ToolRequest(call, tool, row.tool_call_id, arguments or {})
+            request = ToolRequest(call, tool, row.tool_call_id, arguments or {}, sent_before=True)
             if arguments is not None and request.key == row.key:
                 return await self._sent(request)
         outcome = _unknown("the process that sent it is gone")

@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import httpx2
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
@@ -45,10 +46,12 @@ class Business:
         await send({"type": "http.response.body", "body": b"{" if fate == "junk" else b"{}"})
 
 
-def carried_out(business: Business, policy: dict[str, Any]) -> ToolOutcome:
+def carried_out(business: Business, policy: dict[str, Any], *, sent_before: bool = False) -> ToolOutcome:
     tool = Tool.model_validate({"name": "t", "description": "x", "url": "https://api.example.com/"} | policy)
     offered = catalogue_tool("t", ToolKind.WEBHOOK, "x", tool.parameters, tool, tool)
-    request = ToolRequest(CallFacts("call-1", "support", "inbound", "", ""), offered, "call_abc", {})
+    request = ToolRequest(
+        CallFacts("call-1", "support", "inbound", "", ""), offered, "call_abc", {}, sent_before=sent_before
+    )
 
     async def main() -> ToolOutcome:
         transport = httpx2.ASGITransport(app=business)
@@ -86,3 +89,13 @@ def test_nothing_is_done_twice_and_what_is_said_of_it_is_true(
         message = json.loads(outcome.output)["error"]["message"]
         assert ("Nothing was done." in message) is not maybe
         assert ("Do not call this again." in message) is outcome.unknown
+
+
+@pytest.mark.parametrize("fate", ["refuse", "busy", "broken"])
+def test_what_a_dead_process_may_have_sent_is_not_said_to_be_undone_for_want_of_an_answer(fate: str) -> None:
+    write = {"effect": "write", "idempotent": True, "timeout_s": 3}
+    again = carried_out(Business([fate] * 9), write, sent_before=True)
+    assert again.unknown and not again.ok
+    assert carried_out(Business([fate] * 9), write).unknown is (fate == "broken")
+    assert carried_out(Business(["good"]), write, sent_before=True).ok
+    assert not carried_out(Business(["no"]), write, sent_before=True).unknown, "an answer is an answer"

@@ -61,7 +61,7 @@ class McpInvoker:
         """Carry out one function call. Takes at most the tool's `timeout_s`; raises nothing but cancellation."""
         loop = asyncio.get_running_loop()
         begun = loop.time()
-        tries = _Tries(self._servers, request, begun + request.tool.policy.timeout_s)
+        tries = _Tries(self._servers, request, begun + request.tool.policy.timeout_s, maybe_done=request.sent_before)
         outcome = await tries.outcome()
         detail = outcome.detail + ("" if tries.number < 2 else f", tried {tries.number} times")
         elapsed_ms = round((loop.time() - begun) * 1000)
