@@ -40,9 +40,9 @@ __all__ = ["OK_OUTPUT", "Invoking"]
 
 MAX_CALLS = 16
 """Function calls that may run at once; a model that asks for more gets an error."""
-MOST_UNATTENDED = 12
+MOST_UNATTENDED = MAX_CALLS
 """Function calls of the business since the caller gave a sign (a turn, a key) or an operator asked something. A model
-that loops was seen to write fifty times in 24 s without a word of the caller; nobody's wish takes that many at once.
+that loops was seen to write fifty times in 24 s without a word of the caller. One response may use all of it at once.
 What is called beyond is refused, and the refusal answered by a response without functions, so that it ends there."""
 OK_OUTPUT = '{"ok": true}'
 BUILT_IN_S = 3600.0
