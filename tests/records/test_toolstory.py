@@ -5,6 +5,7 @@ import pytest
 from gateway.core import CallPlan
 from gateway.core import events as ev
 from gateway.core import operator as op
+from gateway.core.invoking import MOST_UNATTENDED
 from gateway.core.plan import Confirmation, Filler, OnInterrupt, ToolRules, TransferTarget, TurnMode, TurnTaking
 from gateway.records.story import ToolWait
 from tests.core.lists import answer, ask, done, quiet, speech, until
@@ -200,8 +201,13 @@ def test_a_transfer_to_nobody_that_is_known_is_told() -> None:
 
 def test_a_call_of_a_model_that_loops_is_told_as_refused() -> None:
     call = RecordedCall(CallPlan())
+    names = [f"n{number}" for number in range(MOST_UNATTENDED)]
     call.receive(ev.ResponseCreated("r1", ""), 2.0)
-    call.receive(done("r1", *(ev.FunctionCall(f"n{n}", "note", f'{{"n":{n}}}') for n in range(13))), 2.0)
+    call.receive(done("r1", *(ev.FunctionCall(name, "note", f'{{"n":"{name}"}}') for name in names)), 2.0)
+    for name in names:
+        call.receive(ev.ToolResult(name, True, "{}"), 2.0)
+    call.receive(ev.ResponseCreated("r2", "w1"), 2.0)
+    call.receive(done("r2", ev.FunctionCall("more", "note", "{}")), 2.0)
     told = "note is not carried out: too many function calls without a word of the caller: speak with the caller first"
     assert call.told("tool_refused") == [(2.0, told)]
 
