@@ -1,4 +1,8 @@
-"""Whole calls by the dozen belong to the long part, `-m e2e`, although no real time passes in them."""
+"""Whole calls by the dozen belong to the long part, `-m e2e`, although no real time passes in them.
+
+So do real servers and databases, and properties that take their time. These are run on every Python all the same
+(`-m "not e2e or every_python"`): what lies below them differs between Pythons.
+"""
 
 from pathlib import Path
 
@@ -12,10 +16,30 @@ WHOLE_CALLS = (
     "simulator/carrier/test_random_transfers.py",
     "operator/test_properties.py",
 )
+EVERY_PYTHON = (
+    "business",
+    "conformance/test_stores.py",
+    "deliveries",
+    "realtime/test_convert.py",
+    "store",
+    "tools/mcp",
+    "tools/openapi",
+    "tools/test_histories.py",
+    "tools/test_netguard.py",
+    "tools/test_recovery.py",
+    "tools/test_results.py",
+    "tools/test_sender.py",
+    "tools/test_webhook.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     folders = [Path(__file__).parent / name for name in WHOLE_CALLS]
+    long = [Path(__file__).parent / name for name in EVERY_PYTHON]
     for item in items:
+        short = item.get_closest_marker("e2e") is None
+        if short and any(item.path.is_relative_to(folder) for folder in long):
+            item.add_marker(pytest.mark.e2e)
+            item.add_marker(pytest.mark.every_python)
         if any(item.path.is_relative_to(folder) for folder in folders):
             item.add_marker(pytest.mark.e2e)
