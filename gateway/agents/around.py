@@ -1,12 +1,11 @@
 """What an agent tells and asks the business around its calls, and what it may promise callers for later."""
 
-from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
 from gateway.agents.outside import Headers, SecretRef, WebAddress
-from gateway.agents.section import Section
+from gateway.agents.section import Section, switch
 
 __all__ = ["Callbacks", "CallbacksField", "EventType", "Events", "Lookup"]
 
@@ -58,16 +57,10 @@ class Callbacks(Section):
     """How often it is tried when nobody answers."""
 
 
-def _switch(value: object) -> object:
-    match value:
-        case True:
-            return {}
-        case False | None:
-            return None
-        case Mapping() | Section():
-            return value
-        case _:
-            raise ValueError("should be true, false, or a section such as {max_days: 7}")
+def _callbacks(value: object) -> object:
+    return switch(value, "{max_days: 7}")
 
 
-CallbacksField = Annotated[Callbacks | None, BeforeValidator(_switch, json_schema_input_type=bool | Callbacks | None)]
+CallbacksField = Annotated[
+    Callbacks | None, BeforeValidator(_callbacks, json_schema_input_type=bool | Callbacks | None)
+]

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, field_validator
 from pydantic_core.core_schema import ValidationInfo
 
 from gateway.agents.numbers import TransferNumber
-from gateway.agents.section import Section
+from gateway.agents.section import Section, switch
 from gateway.core.plan import BACKCHANNELS, TransferMode
 
 __all__ = ["BargeIn", "BargeInField", "EarlyReply", "EarlyReplyField", "Idle", "IdleField", "Transfer", "TransferEntry"]
@@ -125,23 +125,14 @@ def _barge_in(value: object) -> object:
             raise ValueError("should be immediate, reversible, or a section such as {confirm_ms: 600}")
 
 
-def _switch(value: object) -> object:
-    """Take true for a section with its defaults, false for none."""
-    match value:
-        case True:
-            return {}
-        case False | None:
-            return None
-        case Mapping() | Section():
-            return value
-        case _:
-            raise ValueError("should be true, false, or a section")
+def _on_or_off(value: object) -> object:
+    return switch(value)
 
 
 BargeInField = Annotated[
     BargeIn, BeforeValidator(_barge_in, json_schema_input_type=Literal["immediate", "reversible"] | BargeIn)
 ]
 EarlyReplyField = Annotated[
-    EarlyReply | None, BeforeValidator(_switch, json_schema_input_type=bool | EarlyReply | None)
+    EarlyReply | None, BeforeValidator(_on_or_off, json_schema_input_type=bool | EarlyReply | None)
 ]
-IdleField = Annotated[Idle | None, BeforeValidator(_switch, json_schema_input_type=bool | Idle | None)]
+IdleField = Annotated[Idle | None, BeforeValidator(_on_or_off, json_schema_input_type=bool | Idle | None)]

@@ -13,8 +13,9 @@ from pydantic import SecretStr
 
 from gateway.agents.around import Lookup
 from gateway.agents.template import fill
-from gateway.deliveries.events import API_VERSION, dumps
+from gateway.deliveries.events import dumps
 from gateway.errors import ConfigError
+from gateway.tools.envelope import event_call, head
 from gateway.tools.replies import json_body, json_text, read_reply
 from gateway.tools.request import CallFacts
 from gateway.tools.sender import Answer, Outgoing, SendError
@@ -69,19 +70,8 @@ async def look_up(
 
 def _request(facts: CallFacts) -> tuple[str, str]:
     message = f"{facts.call_id.replace('.', '_')}:call_incoming"
-    call = {
-        "id": facts.call_id,
-        "direction": facts.direction,
-        "from": facts.from_number,
-        "to": facts.to_number,
-        "agent": facts.agent,
-        "metadata": dict(facts.metadata),
-        "carrier": facts.carrier,
-        "carrier_call_id": facts.carrier_call_id,
-    }
-    stamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    head = {"type": TYPE, "id": message, "timestamp": stamp, "api_version": API_VERSION}
-    return message, dumps({**head, "data": {"call": call}})
+    call = event_call(facts, facts.metadata)
+    return message, dumps({**head(TYPE, message, datetime.now(UTC)), "data": {"call": call}})
 
 
 def _found(answer: Answer, facts: CallFacts, greeting: str) -> Found:

@@ -6,13 +6,14 @@ Whatever is written here went through the journal, where tokens and secret keys 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Protocol
 
 from gateway.deliveries.bounded import HeadAndTail
 from gateway.deliveries.events import dumps, fitting
 from gateway.deliveries.transcript import Transcript, Turn
 from gateway.store.rows import CallEnd, JournalEntry, JsonValue, StoredInvocation
+from gateway.tools.envelope import event_call, stamp
 
 __all__ = ["CallAccount", "OfferedCall", "call_data"]
 
@@ -47,16 +48,7 @@ class OfferedCall(Protocol):
 
 def call_data(call: OfferedCall) -> dict[str, object]:
     """Return the call as every event tells it; the same fields as in a tool call."""
-    return {
-        "id": call.call_id,
-        "direction": call.direction,
-        "from": call.from_number,
-        "to": call.to_number,
-        "agent": call.agent,
-        "metadata": {},
-        "carrier": call.carrier,
-        "carrier_call_id": call.carrier_call_id,
-    }
+    return event_call(call, {})
 
 
 class CallAccount:
@@ -163,7 +155,7 @@ def _begin(turn: Turn) -> float:
 
 
 def _stamp(at: datetime | None) -> str | None:
-    return None if at is None else at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return None if at is None else stamp(at)
 
 
 def _shown(text: JsonValue) -> object:

@@ -3,17 +3,17 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal, TypeAlias
 
 from gateway.store.rows import DeliveryRow
+from gateway.tools.envelope import head
 
-__all__ = ["API_VERSION", "MOST_BYTES", "EventType", "delivery_id", "dumps", "envelope", "fitting", "row"]
+__all__ = ["MOST_BYTES", "EventType", "delivery_id", "dumps", "envelope", "fitting", "row"]
 
 EventType: TypeAlias = Literal[
     "call.started", "transcript.turn", "call.ended", "callback.requested", "caller.opted_out", "tool.unknown"
 ]
-API_VERSION = "1"
 MOST_BYTES = 256 * 1024
 """The longest body."""
 MOST_DATA_BYTES = MOST_BYTES - 1024
@@ -33,8 +33,7 @@ def delivery_id(call_id: str, kind: EventType, key: str = "") -> str:
 
 def envelope(id_: str, kind: EventType, at: datetime, data: Mapping[str, object]) -> str:
     """Return the body of a delivery."""
-    stamp = at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return dumps({"type": kind, "id": id_, "timestamp": stamp, "api_version": API_VERSION, "data": data})
+    return dumps({**head(kind, id_, at), "data": data})
 
 
 def row(

@@ -14,6 +14,7 @@ from gateway.deliveries.account import CallAccount, OfferedCall, call_data
 from gateway.deliveries.events import EventType, row
 from gateway.deliveries.transcript import Turn
 from gateway.store.rows import CallChanges, CallEnd, CallRow, DeliveryRow, JournalEntry
+from gateway.tools.envelope import event_call, stamp
 from gateway.tools.request import CallFacts
 
 __all__ = ["Address", "AddressOf", "Outbox", "Reporter", "utc_now"]
@@ -63,8 +64,7 @@ class Telling:
 
     def started(self) -> None:
         at = self.account.answered_at or self.clock()
-        shown = at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        self._tell("call.started", {"call": call_data(self.account.call), "answered_at": shown})
+        self._tell("call.started", {"call": call_data(self.account.call), "answered_at": stamp(at)})
 
     def turn(self, turn: Turn) -> None:
         self._tell("transcript.turn", {"call": call_data(self.account.call), "turn": asdict(turn)}, turn.item_id)
@@ -143,16 +143,7 @@ class Reporter:
         address = self._address_of(call.agent)
         if address is None or kind not in address.types:
             return
-        shown = {
-            "id": call.call_id,
-            "direction": call.direction,
-            "from": call.from_number,
-            "to": call.to_number,
-            "agent": call.agent,
-            "metadata": dict(call.metadata),
-            "carrier": call.carrier,
-            "carrier_call_id": call.carrier_call_id,
-        }
+        shown = event_call(call, call.metadata)
         to = (address.url, address.secret)
         self._deliver(row(kind, call.call_id, call.agent, to, self._clock(), key, {"call": shown, **data}))
 

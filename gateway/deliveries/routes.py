@@ -6,7 +6,6 @@ cannot be read now. Bodies are shown one at a time.
 
 import logging
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from typing import Protocol
 
 from fastapi import APIRouter, Request
@@ -14,6 +13,7 @@ from fastapi.responses import JSONResponse
 
 from gateway.operator.door import Door, Refused
 from gateway.store.rows import StoredDelivery, StoreError
+from gateway.tools.envelope import stamp
 
 __all__ = ["STATES", "DeliveryShelf", "deliveries_router", "shown"]
 
@@ -86,9 +86,9 @@ def shown(row: StoredDelivery, *, body: bool = False) -> dict[str, object]:
         "state": row.state,
         "attempts": row.attempts,
         "detail": row.detail or "",
-        "created_at": _stamp(row.created_at),
-        "updated_at": _stamp(row.updated_at),
-        "next_at": _stamp(row.next_at) if row.state == "waiting" else None,
+        "created_at": stamp(row.created_at),
+        "updated_at": stamp(row.updated_at),
+        "next_at": stamp(row.next_at) if row.state == "waiting" else None,
     }
     return {**told, "body": row.body} if body else told
 
@@ -110,10 +110,6 @@ def _filters(request: Request) -> tuple[str | None, str | None, int]:
     if not (limit.isascii() and limit.isdigit() and len(limit) < 5 and 0 < int(limit) <= LIST_MOST):
         raise Refused(422, "invalid", f"limit must be a number from 1 to {LIST_MOST}")
     return state, call_id, int(limit)
-
-
-def _stamp(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 async def _guarded(door: Door, answer: Callable[[], Awaitable[JSONResponse]]) -> JSONResponse:

@@ -21,6 +21,7 @@ from pydantic import SecretStr
 
 from gateway.agents import Tool
 from gateway.tools.catalogue import parse_json
+from gateway.tools.envelope import head, tool_call
 from gateway.tools.replies import (
     Reply,
     business_error,
@@ -37,7 +38,6 @@ from gateway.tools.signing import retell_signature
 
 __all__ = ["FORMATS", "Format"]
 
-API_VERSION = "1"
 MAX_RETELL_CHARS = 15_000
 """docs.retellai.com, custom function, response: longer ones are cut."""
 
@@ -57,19 +57,9 @@ class Format:
 def _envelope(request: ToolRequest, attempt: int, left_s: float) -> object:
     call, message = request.call, message_id(request.key)
     return {
-        "type": "tool.call",
-        "id": message,
-        "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "api_version": API_VERSION,
+        **head("tool.call", message, datetime.now(UTC)),
         "data": {
-            "call": {
-                "id": call.call_id,
-                "direction": call.direction,
-                "from": call.from_number,
-                "to": call.to_number,
-                "agent": call.agent,
-                "metadata": dict(call.metadata),
-            },
+            "call": tool_call(call, call.metadata),
             "tool": {"name": request.tool.name, "call_id": request.tool_call_id},
             "arguments": dict(request.arguments),
             "variables": dict(request.variables),

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from gateway.agents.policy import ToolPolicy
+from gateway.tools.envelope import tool_call
 from gateway.tools.mcp.faults import Fault, McpFault
 from gateway.tools.mcp.listing import McpTarget
 from gateway.tools.mcp.results import read_result
@@ -141,16 +142,5 @@ def _pause_s(policy: ToolPolicy, fault: McpFault, number: int, left_s: float) ->
 
 def _meta(request: ToolRequest, attempt: int) -> dict[str, object]:
     """Return what goes along with the arguments: the key by which a server does a thing once, and whose call it is."""
-    call = request.call
-    return {
-        "idempotency_key": request.key,
-        "attempt": attempt,
-        "call": {
-            "id": call.call_id,
-            "direction": call.direction,
-            "from": call.from_number,
-            "to": call.to_number,
-            "agent": call.agent,
-            "metadata": dict(call.metadata),
-        },
-    }
+    call = tool_call(request.call, request.call.metadata)
+    return {"idempotency_key": request.key, "attempt": attempt, "call": call}
