@@ -126,8 +126,8 @@ def create_app(
     dialler = _dialler(settings, store, carrier) if carrier is not None else None
     ways = Ways(invoker, guard, dialler, lambda: registry.draining)
     office = Office.build(settings, agents, store, metrics, ways)
-    maker = CallMaker(settings, agents, office.reporter, office.desk, metrics, open_socket)
-    maker.take_tools(office.operations)
+    reporter, operations = office.reporter, office.operations
+    maker = CallMaker(settings, agents, reporter, office.desk, metrics, open_socket, imported=operations)
     maker.brief = Briefer(store, invoker.outgoing, settings.webhook_secret, office.desk.remember).for_call
     registry.make_session = maker.make
     maker.control = control = TwilioControl(carrier, registry, settings.public_url, settings.twilio_from_number)

@@ -4,9 +4,10 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, Protocol
 
 from gateway.agents import Agent, AgentsFile
@@ -83,11 +84,13 @@ class CallMaker:
     are made."""
     brief: NewBriefing | None = None
     """Set once, before calls are made."""
+    imported: InitVar[Mapping[str, Sequence[CatalogueTool]]] = MappingProxyType({})
+    """What `take_tools` takes, for tools that are known from the beginning."""
     catalogues: dict[str, Catalogue] = field(init=False, repr=False)
     """By agent."""
 
-    def __post_init__(self) -> None:
-        self.take_tools({})
+    def __post_init__(self, imported: Mapping[str, Sequence[CatalogueTool]]) -> None:
+        self.take_tools(imported)
 
     def take_tools(self, imported: Mapping[str, Sequence[CatalogueTool]]) -> None:
         """Give the agents, by name, what OpenAPI documents and MCP servers offer beside their own tools.

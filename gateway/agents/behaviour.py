@@ -126,7 +126,7 @@ def _barge_in(value: object) -> object:
 
 
 def _on_or_off(value: object) -> object:
-    return switch(value)
+    return switch(value)  # given itself, pydantic would hand its own info over as the example
 
 
 BargeInField = Annotated[

@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Column, ColumnElement, DateTime, Executable, Table, func, literal, or_, select, update
 
+from gateway.store.statements import clean
 from gateway.store.states import WAITING
 from gateway.store.tables import UtcDateTime
 
-__all__ = ["claim", "still_waiting"]
+__all__ = ["claim", "told"]
 
 
 def claim(
@@ -42,14 +43,31 @@ def claim(
     )
 
 
-def still_waiting(table: Table, key: str, owner: str, *, surely: bool) -> list[ColumnElement[bool]]:
-    """Return the conditions under which `owner` may say what became of the row `key`.
+def told(
+    table: Table,
+    key: str,
+    owner: str,
+    *,
+    surely: bool,
+    state: str,
+    attempts: int,
+    detail: str,
+    due: tuple[str, datetime | None],
+) -> Executable:
+    """Return the statement by which `owner` says what became of the row `key`, while it waits; it ends the lease.
 
-    `surely`: it has happened, so it counts even when another process has claimed the row since.
+    `surely`: it has happened, so it counts even when another process has claimed the row since. `due` is the column
+    that says when it is due again, and that time; None keeps it.
     """
+    values: dict[str, object] = {"state": state, "attempts": attempts, "lease_until": None}
+    values |= {"detail": detail, "updated_at": datetime.now(UTC)}
+    column, at = due
+    if at is not None:
+        values[column] = at
     (own,) = table.primary_key.columns
     waiting = [own == key, table.c.state == WAITING]
-    return waiting if surely else [*waiting, table.c.owner == owner]
+    mine = waiting if surely else [*waiting, table.c.owner == owner]
+    return update(table).where(*mine).values(clean(table, values))
 
 
 def _lease(dialect: str, length: timedelta) -> tuple[ColumnElement[datetime], ColumnElement[datetime]]:

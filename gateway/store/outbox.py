@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import RowMapping, delete, select, update
 
-from gateway.store.claims import claim, still_waiting
+from gateway.store.claims import claim, told
 from gateway.store.database import Database
 from gateway.store.rows import DeliveryRow, StoredDelivery
 from gateway.store.statements import clean, columns, fitting
@@ -62,12 +62,16 @@ class Outbox(Database):
         if state not in DELIVERY_STATES:
             log.warning("unknown state %.32r of a delivery ignored", state)
             return
-        values: dict[str, object] = {"state": state, "attempts": attempts, "lease_until": None}
-        values |= {"detail": detail, "updated_at": datetime.now(UTC)}
-        if next_at is not None:
-            values["next_at"] = next_at
-        mine = still_waiting(deliveries, delivery_id, self.owner, surely=state == "delivered")
-        statement = update(deliveries).where(*mine).values(clean(deliveries, values))
+        statement = told(
+            deliveries,
+            delivery_id,
+            self.owner,
+            surely=state == "delivered",
+            state=state,
+            attempts=attempts,
+            detail=detail,
+            due=("next_at", next_at),
+        )
         self._queue(f"delivery {delivery_id} {state}", statement)
 
     async def list_deliveries(

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import RowMapping, select, update
 
-from gateway.store.claims import claim, still_waiting
+from gateway.store.claims import claim, told
 from gateway.store.database import Database
 from gateway.store.rows import CallbackRow, StoredCallback, StoreError
 from gateway.store.statements import clean, columns, fitting
@@ -57,12 +57,16 @@ class Wishes(Database):
         if state not in CALLBACK_STATES:
             log.warning("unknown state %.32r of a callback ignored", state)
             return
-        values: dict[str, object] = {"state": state, "attempts": attempts, "lease_until": None}
-        values |= {"detail": detail, "updated_at": datetime.now(UTC)}
-        if due_at is not None:
-            values["due_at"] = due_at
-        mine = still_waiting(callbacks, callback_id, self.owner, surely=state == "placed")
-        statement = update(callbacks).where(*mine).values(clean(callbacks, values))
+        statement = told(
+            callbacks,
+            callback_id,
+            self.owner,
+            surely=state == "placed",
+            state=state,
+            attempts=attempts,
+            detail=detail,
+            due=("due_at", due_at),
+        )
         self._queue(f"callback {callback_id} {state}", statement)
 
     def drop_callbacks(self, agent: str, to_number: str, detail: str, keep: str = "") -> None:
