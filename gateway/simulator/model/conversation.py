@@ -5,9 +5,9 @@ import base64
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from gateway.simulator.model.formats import Encoding, recoded
 from gateway.simulator.model.refusals import Refused
 from gateway.simulator.model.shapes import Json
-from gateway.simulator.model.sound import BYTES_PER_MS, encode_all
 from gateway.simulator.model.speaking import said
 
 __all__ = ["Conversation", "Item"]
@@ -20,7 +20,9 @@ class Item:
     id: str
     wire: Json
     audio: bytearray = field(default_factory=bytearray)
-    """Mu-law of its audio content, caller's or assistant's."""
+    """Its audio content, caller's or assistant's, as it crossed the wire."""
+    encoding: Encoding = Encoding.PCMU
+    """Of its audio: the session's format when it was spoken."""
     heard: "asyncio.Future[str] | None" = None
     """For caller audio: what the engine hears in it, whether or not the client wants transcripts."""
     truncated: bool = False
@@ -31,7 +33,7 @@ class Item:
 
     @property
     def audio_ms(self) -> int:
-        return len(self.audio) // BYTES_PER_MS
+        return len(self.audio) // self.encoding.bytes_per_ms
 
     @property
     def role(self) -> str:
@@ -48,10 +50,10 @@ class Item:
         content = self.wire.get("content") or [{}]
         return self.role == "assistant" and content[0].get("type") == "output_audio"
 
-    def with_audio(self, input_format: str, output_format: str) -> Json:
+    def with_audio(self, input_format: Encoding, output_format: Encoding) -> Json:
         """Return the item as `conversation.item.retrieved` shows it."""
-        audio_format = output_format if self.role == "assistant" else input_format
-        encoded = base64.b64encode(encode_all(bytes(self.audio), audio_format)).decode()
+        wanted = output_format if self.role == "assistant" else input_format
+        encoded = base64.b64encode(recoded(bytes(self.audio), self.encoding, wanted)).decode()
         parts = [
             {**part, "audio": encoded} if str(part.get("type")).endswith("_audio") else part
             for part in self.wire.get("content", ())
@@ -144,7 +146,7 @@ class Conversation:
         if audio_end_ms > item.audio_ms:
             message = f"Audio content of {item.audio_ms}ms is already shorter than {audio_end_ms}ms"
             raise Refused("invalid_value", message, "audio_end_ms")
-        del item.audio[audio_end_ms * BYTES_PER_MS :]
+        del item.audio[audio_end_ms * item.encoding.bytes_per_ms :]
         item.wire = {**item.wire, "content": [{"type": "output_audio"}]}
         item.truncated = True
         item.revision += 1

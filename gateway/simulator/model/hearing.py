@@ -1,4 +1,4 @@
-"""The input audio buffer and its voice activity detection, in mu-law; positions count all audio of the session.
+"""Voice activity detection in the input audio buffer, by its mu-law side; positions count all audio of the session.
 
 State: quiet → (enough voiced frames) → speaking → (silence long enough) → quiet. A pause shorter than the
 closing silence is reported once, for the semantic detector to judge the words so far.
@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 from gateway.simulator.engine import Engine, Vad
 from gateway.simulator.model.config import SemanticVad, ServerVad
+from gateway.simulator.model.formats import Arrived, Encoding
 from gateway.simulator.model.semantic import TIMEOUT_MS
 from gateway.simulator.model.sound import BYTES_PER_MS, level
+from gateway.simulator.model.track import Track
 
 __all__ = ["EnergyVad", "Hearing", "Paused", "Started", "Stopped", "VadEvent"]
 
@@ -82,10 +84,10 @@ VadEvent = Started | Paused | Stopped
 class Hearing:
     """Audio not yet committed, and where speech is in it."""
 
-    def __init__(self, engine: Engine, max_turn_s: float) -> None:
+    def __init__(self, engine: Engine, max_turn_s: float, encoding: Encoding = Encoding.PCMU) -> None:
         self._engine = engine
         self._limit = int(max_turn_s * 1000) * BYTES_PER_MS
-        self._buffer = bytearray()
+        self._buffer = Track(encoding)
         self._base = 0
         """Position of the buffer's first byte."""
         self._scanned = 0
@@ -113,6 +115,10 @@ class Hearing:
             self._settle()
         self._detection = detection
 
+    def recode(self, encoding: Encoding) -> None:
+        """Follow a change of the input format; nothing of what was heard is lost, and positions go on counting."""
+        self._buffer.recode(encoding)
+
     @property
     def end_ms(self) -> int:
         """All audio of the session so far."""
@@ -138,16 +144,16 @@ class Hearing:
         """Whether no more fits; only without detection, since detection ends a turn that long."""
         return self._vad is None and len(self._buffer) >= self._limit
 
-    def append(self, mulaw: bytes) -> Iterator[VadEvent]:
+    def append(self, arrived: Arrived) -> Iterator[VadEvent]:
         """Take audio; yields what is noticed, in order. Act on each event before asking for the next."""
-        self._buffer += mulaw
+        self._buffer.add(arrived)
         # Configuration may change while the caller acts on an event, so it is read anew for every frame.
         while self._vad is not None and self._detection is not None:
             size = self._vad.frame_bytes
             if self._end - self._scanned < size:
                 return
             offset = self._scanned - self._base
-            loud = self._vad.probability(bytes(self._buffer[offset : offset + size]))
+            loud = self._vad.probability(bytes(self._buffer.mulaw[offset : offset + size]))
             self._scanned += size
             event = self._step(loud, size)
             if event is not None:
@@ -155,21 +161,25 @@ class Hearing:
 
     def turn(self) -> bytes:
         """Return the turn so far without taking it, up to what was judged."""
-        return bytes(self._buffer[: self._scanned - self._spare - self._base]) if self._vad else bytes(self._buffer)
+        return bytes(self._buffer.mulaw[: self._turn_bytes])
 
-    def take(self) -> bytes:
+    def take(self) -> Arrived:
         """Return the turn and forget it; audio after the end of the turn stays."""
-        turn = self.turn()
-        del self._buffer[: len(turn)]
-        self._base += len(turn)
+        turn, size = self._buffer.head(self._turn_bytes), self._turn_bytes
+        self._buffer.drop(size)
+        self._base += size
         self._settle()
         return turn
 
     def clear(self) -> None:
         """Forget what is buffered; positions go on counting."""
         self._base = self._scanned = self._end
-        self._buffer.clear()
+        self._buffer.drop(len(self._buffer))
         self._settle()
+
+    @property
+    def _turn_bytes(self) -> int:
+        return self._scanned - self._spare - self._base if self._vad else len(self._buffer)
 
     @property
     def _end(self) -> int:
@@ -199,7 +209,7 @@ class Hearing:
     def _listen(self, voiced: bool, size: int, prefix: int) -> Started | None:
         self._voiced = self._voiced + size if voiced else 0
         start = max(self._base, self._scanned - self._voiced - prefix)
-        del self._buffer[: start - self._base]
+        self._buffer.drop(start - self._base)
         self._base = start
         if self._voiced < ONSET_MS * BYTES_PER_MS:
             return None

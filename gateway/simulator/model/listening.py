@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from gateway.errors import GatewayError, ModelError
 from gateway.simulator.model.config import SemanticVad, ServerVad, SessionConfig, TurnDetection
 from gateway.simulator.model.conversation import Item
+from gateway.simulator.model.formats import Encoding, Inbound, check_samples
 from gateway.simulator.model.hearing import Hearing, Paused, Started, Stopped, VadEvent
 from gateway.simulator.model.refusals import Refused
 from gateway.simulator.model.requests import ResponseParams
@@ -16,7 +17,6 @@ from gateway.simulator.model.responding import Response
 from gateway.simulator.model.semantic import sounds_finished
 from gateway.simulator.model.shapes import Json
 from gateway.simulator.model.slot import ResponseSlot
-from gateway.simulator.model.sound import Inbound
 from gateway.simulator.model.speaking import words
 from gateway.simulator.model.state import SessionState
 from gateway.simulator.model.usage import CALLER_MS_PER_TOKEN, text_tokens
@@ -35,8 +35,8 @@ class Listening:
     def __init__(self, state: SessionState, slot: ResponseSlot) -> None:
         self._state = state
         self._slot = slot
-        self._hearing = Hearing(state.engine, state.options.max_turn_s)
-        self._inbound = Inbound(state.config.audio.input.format.type)
+        self._hearing = Hearing(state.engine, state.options.max_turn_s, self._encoding)
+        self._inbound = Inbound(self._encoding)
         self._hearing.configure(state.config.audio.input.turn_detection)
         self._item_id: str | None = None
         """The announced id of the turn being spoken."""
@@ -50,7 +50,8 @@ class Listening:
         """Follow a session update."""
         new = self._state.config.audio.input
         if new.format != old.audio.input.format:
-            self._inbound = Inbound(new.format.type)
+            self._inbound = Inbound(self._encoding)
+            self._hearing.recode(self._encoding)
         self._hearing.configure(new.turn_detection)
         if new.turn_detection is not None and not self._hearing.speaking:
             # Without detection an announced turn is still the one that the next commit makes an item of.
@@ -62,14 +63,14 @@ class Listening:
         """Take one `input_audio_buffer.append`. Raises `Refused`."""
         for key in event.keys() - {"type", "event_id", "audio"}:
             raise Refused("unknown_parameter", f"Unknown parameter: '{key[:80]}'.", key[:80])
-        audio = self._inbound.mulaw(_decode(event.get("audio")))
-        self._state.record.caller.add(audio, self._state.now)
+        audio = _decode(event.get("audio"), self._encoding)
+        self._state.record.caller.add(audio, self._encoding, self._state.now)
         if self._hearing.full:
             limit = self._state.options.max_turn_s
             raise Refused(
                 "invalid_value", f"The input audio buffer holds at most {limit:g} s; commit or clear.", "audio"
             )
-        for noticed in self._hearing.append(audio):
+        for noticed in self._hearing.append(self._inbound.take(audio)):
             self._notice(noticed)
 
     def commit(self) -> None:
@@ -84,6 +85,7 @@ class Listening:
         self._commit(self._item_id or self._state.ids.new("item"))
 
     def clear(self) -> None:
+        self._inbound = Inbound(self._encoding)
         self._hearing.clear()
         self._item_id = None
         self._state.emit("input_audio_buffer.cleared")
@@ -103,12 +105,12 @@ class Listening:
 
     def hear(self, item: Item) -> None:
         """Start understanding caller audio that has joined the conversation."""
-        self._hear(item, None)
+        self._hear(item, item.encoding.to_mulaw(bytes(item.audio)), None)
 
-    def _hear(self, item: Item, understood: str | None) -> None:
+    def _hear(self, item: Item, sound: bytes, understood: str | None) -> None:
         item.heard = asyncio.get_running_loop().create_future()
         turn = self._state.conversation.turns
-        self._state.tasks.start(self._transcribe(item, item.heard, turn, understood))
+        self._state.tasks.start(self._transcribe(item, item.heard, sound, turn, understood))
 
     def _notice(self, noticed: VadEvent) -> None:
         match noticed:
@@ -148,14 +150,14 @@ class Listening:
     def _commit(self, item_id: str, understood: str | None = None, *, silent: bool = False) -> None:
         state = self._state
         self._item_id = None
-        audio = self._hearing.take()
+        turn = self._hearing.take()
         content = [{"type": "input_audio", "transcript": None}]
         wire = {"id": item_id, "object": "realtime.item", "type": "message", "status": "completed", "role": "user"}
-        item = Item(item_id, {**wire, "content": content}, bytearray(audio))
+        item = Item(item_id, {**wire, "content": content}, bytearray(turn.wire), self._encoding)
         state.emit("input_audio_buffer.committed", item_id=item_id, previous_item_id=state.conversation.last_id)
         state.add_item(item, turn=not silent)
         if not silent:
-            self._hear(item, understood)
+            self._hear(item, turn.mulaw, understood)
 
     async def _judge(self, pause: int, turn: bytes) -> None:
         """Ask whether the words so far are a whole turn; silence only counts while it lasts."""
@@ -170,12 +172,14 @@ class Listening:
             with self._refusing():
                 self._stop(self._hearing.judged_ms, text)
 
-    async def _transcribe(self, item: Item, heard: "asyncio.Future[str]", turn: int, understood: str | None) -> None:
+    async def _transcribe(
+        self, item: Item, heard: "asyncio.Future[str]", sound: bytes, turn: int, understood: str | None
+    ) -> None:
         state = self._state
         try:
             text = understood
             if text is None:
-                text = await state.engine.transcribe(bytes(item.audio), self._prompt, turn)
+                text = await state.engine.transcribe(sound, self._prompt, turn)
         except GatewayError as error:
             heard.set_result("")
             self._emit_failure(item, error)
@@ -202,6 +206,10 @@ class Listening:
             details = {"type": "transcription_error", "code": code, "message": str(error), "param": None}
             name = "conversation.item.input_audio_transcription.failed"
             self._state.emit(name, item_id=item.id, content_index=0, error=details)
+
+    @property
+    def _encoding(self) -> Encoding:
+        return Encoding(self._state.config.audio.input.format.type)
 
     @property
     def _prompt(self) -> str:
@@ -238,7 +246,7 @@ def _idle_ms(detection: TurnDetection | None) -> int | None:
     return detection.idle_timeout_ms if isinstance(detection, ServerVad) else None
 
 
-def _decode(audio: object) -> bytes:
+def _decode(audio: object, encoding: Encoding) -> bytes:
     if audio is None:
         raise Refused("missing_required_parameter", "Missing required parameter: 'audio'.", "audio")
     try:
@@ -249,6 +257,7 @@ def _decode(audio: object) -> bytes:
         raise Refused("invalid_value", "Invalid 'audio'. Expected base64-encoded audio bytes.", "audio")
     if len(data) > MAX_APPEND_BYTES:
         raise Refused("invalid_value", "Invalid 'audio'. At most 15 MiB of audio per append.", "audio")
+    check_samples(data, encoding, "audio")
     return data
 
 

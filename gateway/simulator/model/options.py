@@ -25,7 +25,7 @@ class ModelOptions(BaseModel):
     history: int = Field(default=1000, ge=1)
     """Session records kept in `ModelServer.sessions`."""
     keep_audio: bool = False
-    """Keep the caller's audio in the record (`SessionRecord.caller.audio`), the first two hours of it."""
+    """Keep the caller's audio in the record (`SessionRecord.caller.audio`), as it came, up to 64 MiB."""
 
     audio_factor: float = Field(default=6.0, gt=0, le=1000)
     """Audio is generated this many times faster than it plays."""

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from gateway.simulator.model.conversation import Item
+from gateway.simulator.model.formats import Encoding, Outbound
 from gateway.simulator.model.record import Spoken
 from gateway.simulator.model.replies import MadeCall, Reply
 from gateway.simulator.model.shapes import Json
-from gateway.simulator.model.sound import BYTES_PER_MS, Outbound
+from gateway.simulator.model.sound import BYTES_PER_MS
 from gateway.simulator.model.state import SessionState
 
 __all__ = ["Opened", "Output"]
@@ -35,7 +36,7 @@ class Opened:
     sound: bytes = b""
     """All mu-law audio the item is to have."""
     sent: int = 0
-    """Bytes of it streamed so far."""
+    """Bytes of it streamed so far, in mu-law too."""
 
 
 class Output:
@@ -51,8 +52,8 @@ class Output:
         self._state = state
         self._reply = reply
         self._in_conversation = reply.plan.in_conversation
-        self._audio_format: str = reply.plan.audio_format["type"]
-        self._out = Outbound(self._audio_format)
+        self._encoding = Encoding(reply.plan.audio_format["type"])
+        self._out = Outbound(self._encoding)
         self._parked: list[Opened] = []
         """Complete items whose `.done` events wait for the end of the response."""
 
@@ -60,8 +61,9 @@ class Output:
         opened = self._open_message("audio", {"type": "audio", "transcript": ""}, {"type": "output_audio"})
         opened.sound = sound
         opened.item.script = (text, len(sound) / BYTES_PER_MS)
-        self._out = Outbound(self._audio_format)
-        self._state.record.keep(Spoken(opened.item.id, self._reply.id))
+        opened.item.encoding = self._encoding
+        self._out = Outbound(self._encoding)
+        self._state.record.keep(Spoken(opened.item.id, self._reply.id, encoding=self._encoding))
         return opened
 
     def open_text(self) -> Opened:
@@ -85,21 +87,23 @@ class Output:
     def audio(self, opened: Opened, mulaw: bytes) -> None:
         """Stream some of an item's sound."""
         self.audio_ms += len(mulaw) / BYTES_PER_MS
-        self._state.record.spoken[opened.item.id].audio += mulaw
+        wire = self._out.encode(mulaw)
+        self._state.record.spoken[opened.item.id].audio += wire
         opened.sent += len(mulaw)
         if self._reply.first_audio_at is None:
             self._reply.first_audio_at = self._state.now
         if not opened.item.truncated:
-            opened.item.audio += mulaw
-        self._emit_audio(opened, mulaw)
+            opened.item.audio += wire
+        self._emit_audio(opened, wire)
 
     def stray(self, opened: Opened, mulaw: bytes) -> None:
         """Send a delta that belongs to no item any more."""
-        self._state.record.spoken[opened.item.id].late += mulaw
-        self._emit_audio(opened, mulaw)
+        wire = self._out.encode(mulaw)
+        self._state.record.spoken[opened.item.id].late += wire
+        self._emit_audio(opened, wire)
 
-    def _emit_audio(self, opened: Opened, mulaw: bytes) -> None:
-        encoded = base64.b64encode(self._out.encode(mulaw)).decode()
+    def _emit_audio(self, opened: Opened, wire: bytes) -> None:
+        encoded = base64.b64encode(wire).decode()
         self._state.emit("response.output_audio.delta", **opened.ids, delta=encoded)
 
     def complete(self) -> None:

@@ -5,16 +5,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.simulator.model.formats import Encoding
 from gateway.simulator.model.shapes import Json
-from gateway.simulator.model.sound import BYTES_PER_MS, SILENCES
 
 __all__ = ["CallerSound", "Received", "Refusal", "Sounding"]
 
 KEPT = 10_000
 """Entries kept of each list of one session."""
 KEPT_AUDIO_BYTES = 64 << 20
-"""Caller audio kept of one session: over two hours of it."""
+"""Caller audio kept of one session: over two hours of G.711, 23 minutes of PCM."""
 KEPT_CHARACTERS = 16 << 20
+TICKS_PER_MS = Encoding.PCM.bytes_per_ms
+"""In which durations are counted: whole ones for every sample of every format."""
 GAP_S = 0.1
 """Sound that goes on within this time is one span."""
 NO_TEXT = frozenset(
@@ -50,41 +52,46 @@ class Sounding:
 
 @dataclass(slots=True)
 class CallerSound:
-    """Everything appended to the input audio buffer, whatever became of it; as mu-law, 8 bytes a millisecond."""
+    """Everything appended to the input audio buffer, as it came and whatever became of it."""
 
     keep: bool = False
     """Whether the audio itself is kept (`ModelOptions.keep_audio`)."""
     total_bytes: int = 0
-    sounding_bytes: int = 0
-    """Samples that were not digital silence (0xFF or 0x7F)."""
     spans: deque[Sounding] = field(default_factory=lambda: deque(maxlen=KEPT))
-    """When such samples came."""
+    """When samples came that were not digital silence (the zeros of PCM and mu-law, the smallest steps of A-law)."""
     audio: bytearray = field(default_factory=bytearray)
-    """The first two hours and a bit, when kept."""
+    """The bytes themselves, the first 64 MiB of them, when kept."""
+    formats: deque[tuple[int, Encoding]] = field(default_factory=lambda: deque(maxlen=KEPT))
+    """(number of the first byte, format) for every stretch of one format."""
+    _ticks: int = 0
+    _sounding_ticks: int = 0
 
     @property
     def ms(self) -> float:
-        return self.total_bytes / BYTES_PER_MS
+        return self._ticks / TICKS_PER_MS
 
     @property
     def sounding_ms(self) -> float:
         """How much of it was not digital silence."""
-        return self.sounding_bytes / BYTES_PER_MS
+        return self._sounding_ticks / TICKS_PER_MS
 
     def sounded(self, start_s: float, end_s: float) -> bool:
         """Whether anything but digital silence arrived between two loop times."""
         return any(span.start_s <= end_s and span.end_s >= start_s for span in self.spans)
 
-    def add(self, mulaw: bytes, now: float) -> None:
-        sounding = len(mulaw) - sum(mulaw.count(silence) for silence in SILENCES)
-        self.total_bytes += len(mulaw)
-        self.sounding_bytes += sounding
+    def add(self, audio: bytes, encoding: Encoding, now: float) -> None:
+        if not self.formats or self.formats[-1][1] is not encoding:
+            self.formats.append((self.total_bytes, encoding))
+        sounding, ticks = encoding.sounding(audio), TICKS_PER_MS // encoding.bytes_per_ms
+        self.total_bytes += len(audio)
+        self._ticks += len(audio) * ticks
+        self._sounding_ticks += sounding * ticks
         if sounding and self.spans and now - self.spans[-1].end_s <= GAP_S:
             self.spans[-1].end_s = now
         elif sounding:
             self.spans.append(Sounding(now, now))
         if self.keep:
-            self.audio += mulaw[: KEPT_AUDIO_BYTES - len(self.audio)]
+            self.audio += audio[: KEPT_AUDIO_BYTES - len(self.audio)]
 
 
 @dataclass(slots=True)

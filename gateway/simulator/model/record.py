@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from gateway.simulator.model.conversation import Conversation
+from gateway.simulator.model.formats import Encoding
 from gateway.simulator.model.received import KEPT, CallerSound, Received, Refusal
 from gateway.simulator.model.replies import MadeCall, Reply
 from gateway.simulator.model.shapes import Json
@@ -16,7 +17,7 @@ Observer: TypeAlias = Callable[[str, str, Json, float], None]
 """Called with (session id, "in" or "out", event, loop time) for every event; must not block."""
 
 KEPT_AUDIO_BYTES = 64 << 20
-"""Assistant audio kept of one session: over two hours of it."""
+"""Assistant audio kept of one session: over two hours of G.711, 23 minutes of PCM."""
 
 
 @dataclass(slots=True)
@@ -27,9 +28,15 @@ class Spoken:
     response_id: str
     text: str = ""
     audio: bytearray = field(default_factory=bytearray)
-    """All mu-law audio that was sent as deltas of the item, late deltas aside."""
+    """All audio that was sent as deltas of the item, byte for byte, late deltas aside."""
     late: bytearray = field(default_factory=bytearray)
-    """Mu-law audio that arrived after the item's end because its response was cancelled; nobody may hear it."""
+    """Audio that arrived after the item's end because its response was cancelled; nobody may hear it."""
+    encoding: Encoding = Encoding.PCMU
+    """Of both."""
+
+    @property
+    def audio_ms(self) -> int:
+        return len(self.audio) // self.encoding.bytes_per_ms
 
 
 @dataclass(slots=True, frozen=True)

@@ -15,6 +15,7 @@ from gateway.simulator.engine import Engine
 from gateway.simulator.model import requests
 from gateway.simulator.model.config import update
 from gateway.simulator.model.conversation import Item
+from gateway.simulator.model.formats import Encoding, check_samples
 from gateway.simulator.model.listening import Listening
 from gateway.simulator.model.options import ModelOptions
 from gateway.simulator.model.record import Deletion, FunctionOutput, Observer, SessionRecord, Truncation
@@ -22,7 +23,6 @@ from gateway.simulator.model.refusals import Refused
 from gateway.simulator.model.responding import Response
 from gateway.simulator.model.shapes import Json, read
 from gateway.simulator.model.slot import ResponseSlot
-from gateway.simulator.model.sound import Inbound
 from gateway.simulator.model.state import SessionState, Tasks
 from gateway.wire import DirectSocket, TextSocket, WireClosed
 
@@ -174,12 +174,12 @@ class RealtimeSession:
         item_id = fields.pop("id", None) or self._state.ids.new("item")
         if fields["type"] == "function_call":
             fields.setdefault("call_id", self._state.ids.new("call"))
-        audio = bytearray()
+        audio, encoding = bytearray(), Encoding(self._state.config.audio.input.format.type)
         for part in fields.get("content", ()):
             if "audio" in part:
-                audio += self._decode(part.pop("audio"))
+                audio += _decode(part.pop("audio"), encoding)
         wire = {**fields, "id": item_id, "object": "realtime.item", "status": fields.get("status", "completed")}
-        return Item(item_id, wire, audio)
+        return Item(item_id, wire, audio, encoding)
 
     def _prompt_item(self, given: requests.GivenItem) -> Item:
         item = self._item(given)
@@ -187,20 +187,13 @@ class RealtimeSession:
             self._listening.hear(item)
         return item
 
-    def _decode(self, audio: str) -> bytes:
-        try:
-            data = base64.b64decode(audio, validate=True)
-        except (binascii.Error, ValueError):
-            raise Refused("invalid_value", "Invalid 'audio'. Expected base64-encoded audio bytes.", "item") from None
-        return Inbound(self._state.config.audio.input.format.type).mulaw(data)
-
     def _retrieve(self, item_id: str) -> None:
         item = self._state.conversation.get(item_id)
         if item is None:
             message = f"Item with item_id not found: {item_id[:80]}"
             raise Refused("item_retrieve_invalid_item_id", message, "item_id")
         audio = self._state.config.audio
-        wire = item.with_audio(audio.input.format.type, audio.output.format.type)
+        wire = item.with_audio(Encoding(audio.input.format.type), Encoding(audio.output.format.type))
         self._state.emit("conversation.item.retrieved", item=wire)
 
     def _delete(self, item_id: str) -> None:
@@ -242,3 +235,12 @@ class RealtimeSession:
 def _event_id(event: Json) -> str | None:
     event_id = event.get("event_id")
     return event_id if isinstance(event_id, str) and len(event_id) <= 512 else None
+
+
+def _decode(audio: str, encoding: Encoding) -> bytes:
+    try:
+        data = base64.b64decode(audio, validate=True)
+    except (binascii.Error, ValueError):
+        raise Refused("invalid_value", "Invalid 'audio'. Expected base64-encoded audio bytes.", "item") from None
+    check_samples(data, encoding, "item")
+    return data

@@ -131,7 +131,7 @@ def test_any_history_keeps_the_rules(history: list[tuple[Event, float]], behavio
     record = server.sessions[-1]
     assert record.closed is not None
     assert record.closed[1] == 1001
-    generated = {item_id: len(spoken.audio) // 8 for item_id, spoken in record.spoken.items()}
+    generated = {item_id: spoken.audio_ms for item_id, spoken in record.spoken.items()}
     assert all(cut.audio_end_ms <= generated[cut.item_id] for cut in record.truncations if cut.accepted)
     assert all((cut.code is None) == cut.accepted for cut in record.truncations)
     assert all(reply.status != "in_progress" for reply in record.replies.values())

@@ -10,6 +10,7 @@ from gateway.errors import ConfigError
 from gateway.simulator.engine import Answer, Context, FunctionCall, Speech
 from gateway.simulator.model import ScriptedEngine, load_scenario, parse_scenario
 from gateway.simulator.model.config import ServerVad
+from gateway.simulator.model.formats import Encoding, Inbound
 from gateway.simulator.model.hearing import Hearing, Started, Stopped
 from gateway.simulator.model.scripted import babble
 from gateway.simulator.model.semantic import sounds_finished
@@ -195,7 +196,7 @@ def test_the_energy_detector_finds_recorded_callers(clip: str) -> None:
     hearing.configure(ServerVad(type="server_vad", prefix_padding_ms=0))
     sound = (CLIPS / f"{clip}.ulaw").read_bytes()
     found: list[Started | Stopped] = []
-    for noticed in hearing.append(b"\xff" * 8000 + sound + b"\xff" * 8000):
+    for noticed in hearing.append(Inbound(Encoding.PCMU).take(b"\xff" * 8000 + sound + b"\xff" * 8000)):
         assert isinstance(noticed, Started | Stopped)
         found.append(noticed)
         if isinstance(noticed, Stopped):

@@ -8,8 +8,8 @@ import pytest
 from gateway.errors import ConfigError, ModelError
 from gateway.simulator.engine import Answer, Context
 from gateway.simulator.model import ModelServer, ScriptedEngine
+from gateway.simulator.model.formats import Encoding
 from gateway.simulator.model.scripted import babble
-from gateway.simulator.model.sound import encode_all
 from gateway.wire import pipe
 from tests.clock import run
 from tests.simulator.model.client import QUERY, Client, Event, desk, silence, speech
@@ -347,17 +347,17 @@ def test_deltas_may_carry_fields_clients_do_not_know() -> None:
     run(call())
 
 
-@pytest.mark.parametrize("name", ["audio/pcma", "audio/pcm"])
-def test_speech_is_found_in_every_input_format(name: str) -> None:
+@pytest.mark.parametrize("encoding", [Encoding.PCMA, Encoding.PCM])
+def test_speech_is_found_in_every_input_format(encoding: Encoding) -> None:
     caller = silence(500) + speech() + silence(800)
 
     async def call() -> None:
         async with desk(ORDER) as server:
             client = await server.connect()
-            await client.configure(audio={"input": {"format": {"type": name}}})
-            encoded = encode_all(caller, name)
-            for at in range(0, len(encoded), 961):
-                await client.append(encoded[at : at + 961])
+            await client.configure(audio={"input": {"format": {"type": encoding}}})
+            encoded = encoding.from_mulaw(caller)
+            for at in range(0, len(encoded), 962):
+                await client.append(encoded[at : at + 962])
             started = await client.until("input_audio_buffer.speech_started")
             assert 200 <= started["audio_start_ms"] <= 240
             await client.until("response.done")
