@@ -140,7 +140,9 @@ class CallMaker:
         )
         catalogue, control = self.catalogues[agent.name], self.control
         brief = self.brief(facts, agent, goes_on) if self.brief is not None else None
-        plan = plan_of(agent, catalogue, briefing_s_min=PAST_S if goes_on and brief is not None else 0.0)
+        plan = plan_of(
+            agent, catalogue, briefing_s_min=PAST_S if goes_on and brief is not None else 0.0, audio=offer.audio
+        )
         ports = Ports(
             open_model=lambda feed: self._open_model(agent, plan, catalogue, feed),
             invoke=lambda command: self.desk.invoke(facts, catalogue, command),
@@ -174,7 +176,7 @@ class CallMaker:
             Pricing(agent.model, agent.price_as, speech),
             asyncio.get_running_loop().time(),
             turns=plan.turns,
-            open_recording=(lambda at_s: _recording(path, at_s)) if agent.recording else None,
+            open_recording=(lambda at_s, rate: _recording(path, at_s, rate)) if agent.recording else None,
             on_end=lambda summary: self._ended(call_id, direction, summary),
         )
 
@@ -192,5 +194,5 @@ class CallMaker:
         )
 
 
-def _recording(path: Path, at_s: float) -> Recording:
-    return Recording(path, origin_s=at_s)
+def _recording(path: Path, at_s: float, rate: int) -> Recording:
+    return Recording(path, rate, origin_s=at_s)

@@ -8,6 +8,7 @@ from gateway.agents import EarlyReply as EarlyReplySection
 from gateway.agents import Idle as IdleSection
 from gateway.agents.functions import LOCAL
 from gateway.agents.template import fill
+from gateway.core.audio import AudioFormat
 from gateway.core.plan import (
     CallPlan,
     Confirmation,
@@ -21,7 +22,7 @@ from gateway.core.plan import (
     TransferTarget,
     TurnTaking,
 )
-from gateway.realtime.codec import turn_detection
+from gateway.realtime.codec import audio_format, turn_detection
 from gateway.tools.catalogue import Catalogue, ToolKind
 
 __all__ = ["plan_of", "session_of"]
@@ -33,7 +34,12 @@ LOOKUP_GRACE_S = 0.2
 
 
 def plan_of(
-    agent: Agent, catalogue: Catalogue, *, variables: Mapping[str, object] | None = None, briefing_s_min: float = 0.0
+    agent: Agent,
+    catalogue: Catalogue,
+    *,
+    variables: Mapping[str, object] | None = None,
+    briefing_s_min: float = 0.0,
+    audio: AudioFormat = AudioFormat.PCMU,
 ) -> CallPlan:
     """Return what the core is told about an agent whose tools are those of `catalogue`.
 
@@ -60,13 +66,14 @@ def plan_of(
         built_in=frozenset(str(function["name"]) for function in agent.built_in()) - LOCAL,
         max_duration_s=agent.limits.max_duration_s,
         max_cost_usd=agent.limits.max_cost_usd,
+        audio=audio,
     )
 
 
 def session_of(agent: Agent, plan: CallPlan, catalogue: Catalogue) -> dict[str, Any]:
     """Return the Realtime `session` object of a call; its turn detection is made as that of a mid-call change is."""
     detection = turn_detection(plan.told(plan.turns), creates=plan.server_answers, interrupts=plan.server_answers)
-    return agent.session_config(detection, catalogue.functions())
+    return agent.session_config(detection, catalogue.functions(), audio_format(plan.audio))
 
 
 def _text(template: str | None, variables: Mapping[str, object] | None) -> str | None:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from gateway.carriers.base import CallOffer, Leg
 from gateway.core import Call, CallPlan, Phase
 from gateway.core import commands as cmd
-from gateway.core.audio import silence_like
+from gateway.core.audio import AudioFormat, silence_like
 from gateway.core.commands import Command, ControlCommand, EndReason
 from gateway.core.events import (
     Briefed,
@@ -63,6 +63,7 @@ class Model(Protocol):
         | cmd.CancelResponse
         | cmd.CommitInput
         | cmd.ConfigureTurns
+        | cmd.ConfigureAudio
         | cmd.ConfigureLanguage,
     ) -> None:
         """Queue one command; never blocks."""
@@ -93,8 +94,11 @@ class Book(Protocol):
 class Hearing(Protocol):
     """Our own ear for one call: it hears a copy of what passes by."""
 
+    def tune(self, audio: AudioFormat) -> None:
+        """Both ways are in this format from now on; mu-law before it is told."""
+
     def caller(self, payload: str, now: float) -> list[Event]:
-        """Hear a frame of the caller, base64 mu-law, whose last sample came now."""
+        """Hear a frame of the caller, base64, whose last sample came now."""
 
     def played(self, payload: str, now: float) -> None:
         """A piece of ours leaves for the caller, to play behind what was sent before."""
@@ -145,10 +149,12 @@ class CallSession:
     def ended(self) -> bool:
         return self._over.is_set()
 
-    def attach(self, leg: Leg, stream_id: str) -> None:
+    def attach(self, leg: Leg, stream_id: str, audio: AudioFormat = AudioFormat.PCMU) -> None:
         """Give the call its media stream, or another one after a transfer that failed."""
         self._leg = leg
-        self.feed(StreamStarted(stream_id))
+        if self._ports.ear is not None:
+            self._ports.ear.tune(audio)
+        self.feed(StreamStarted(stream_id, audio))
 
     def feed(self, event: Event) -> None:
         """Step the core with one event and carry out what it wants."""
@@ -219,7 +225,7 @@ class CallSession:
         now = asyncio.get_running_loop().time()
         book = self._ports.book
         hidden = self.call.keys_hidden if type(event) is Dtmf else self.call.hidden
-        book.event(_shown(event) if hidden else event, now)
+        book.event(_shown(event, self.call.state.audio) if hidden else event, now)
         for command in self.call.receive(event, now):
             book.command(command, now)
             if type(command) is cmd.AppendAudio and self._model is not None:  # fifty a second: not through the match
@@ -350,11 +356,11 @@ class CallSession:
         self._ports.book.end((reason or EndReason.STOPPED).value, now)
 
 
-def _shown(event: Event) -> Event:
+def _shown(event: Event, audio: AudioFormat) -> Event:
     """Return what may be written of an event while the caller's keys are secret."""
     match event:
         case CallerAudio(payload):
-            return CallerAudio(silence_like(payload))
+            return CallerAudio(silence_like(payload, audio))
         case Dtmf():
             return Dtmf(HIDDEN_KEY)
         case _:

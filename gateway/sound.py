@@ -15,7 +15,7 @@ from types import ModuleType, TracebackType
 from typing import Protocol, Self
 
 from gateway.errors import ConfigError
-from gateway.records.ulaw import to_pcm
+from gateway.records.pcm import to_pcm
 from gateway.simulator.carrier.wav import mulaw_wav
 
 __all__ = ["FileMicrophone", "FileSpeaker", "Sounds", "read_speech"]

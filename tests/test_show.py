@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import GatewayError
+from gateway.records.pcm import to_pcm
 from gateway.records.speech import RecordingError
-from gateway.records.ulaw import to_pcm
 from gateway.show import check, list_calls, show_call, voice_to_voice
 from gateway.simulator.carrier import tone
 from gateway.store.rows import CallEnd, CallRow, JournalEntry, JsonValue, StoreError

@@ -161,9 +161,12 @@ class Agent(Section):
         return self.transcription.model_dump(exclude_none=True) | language
 
     def session_config(
-        self, turn_detection: Mapping[str, Any] | None, functions: Sequence[Mapping[str, object]]
+        self,
+        turn_detection: Mapping[str, Any] | None,
+        functions: Sequence[Mapping[str, object]],
+        audio_format: Mapping[str, Any],
     ) -> dict[str, Any]:
-        """Return the Realtime `session` object: mu-law both ways, every value explicit.
+        """Return the Realtime `session` object: one audio format both ways, every value explicit.
 
         `turn_detection` as the codec makes it from the call's plan, which is also how it is changed in mid-call; None
         turns it off. `functions` are all that the model may call. Realtime API, client event `session.update`; `model`
@@ -176,12 +179,12 @@ class Agent(Section):
             "instructions": self.instructions,
             "audio": {
                 "input": {
-                    "format": {"type": "audio/pcmu"},
+                    "format": dict(audio_format),
                     "noise_reduction": noise,
                     "transcription": self.transcription_config,
                     "turn_detection": turn_detection,
                 },
-                "output": {"format": {"type": "audio/pcmu"}, "voice": self.voice},
+                "output": {"format": dict(audio_format), "voice": self.voice},
             },
             "tools": [dict(function) for function in functions],
             "tool_choice": "auto",

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.core.audio import AudioFormat
 from gateway.core.commands import ControlCommand, EndReason, LegCommand
 from gateway.core.events import Event, TransferProgress
 from gateway.errors import GatewayError
@@ -48,6 +49,10 @@ class CallOffer:
     """Our id of an outbound attempt."""
     agent: str = ""
     """The agent asked for by name; "" lets the dialled number decide."""
+    audio: AudioFormat = AudioFormat.PCMU
+    """What the carrier was asked to speak; its stream has the last word, see `LiveCall.attach`."""
+    comes_back: bool = True
+    """Whether the carrier asks for its next instruction when the stream is over, so that a call can be handed over."""
 
 
 class Leg(Protocol):
@@ -77,8 +82,11 @@ class Control(Protocol):
 class LiveCall(Protocol):
     """One call, as its carrier sees it."""
 
-    def attach(self, leg: Leg, stream_id: str) -> None:
-        """Give the call its media stream; a second one, after `Switchboard.resume`, takes the place of the first."""
+    def attach(self, leg: Leg, stream_id: str, audio: AudioFormat = AudioFormat.PCMU) -> None:
+        """Give the call its media stream; a second one, after `Switchboard.resume`, takes the place of the first.
+
+        `audio` is what the leg takes and feeds.
+        """
 
     def feed(self, event: Event) -> None:
         """Tell the call what happened; see `Feed`."""

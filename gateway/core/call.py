@@ -162,7 +162,7 @@ class Call:
             case ev.MarkPlayed():
                 return list(self.state.playout.played(event.name, now))
             case ev.StreamStarted():
-                return self._stream_started(now)
+                return self._stream_started(event, now)
             case ev.Dtmf():
                 self._presence.sign(now)
                 taken = self._keypad.keys_hidden or self._keypad.collecting
@@ -267,11 +267,15 @@ class Call:
 
     # --- both ends ----------------------------------------------------------------------------
 
-    def _stream_started(self, now: float) -> list[Command]:
+    def _stream_started(self, event: ev.StreamStarted, now: float) -> list[Command]:
         state = self.state
         if state.stream_up:
             return []
         state.stream_up = True
+        return [*state.tune(event.audio), *self._caller_there(now)]
+
+    def _caller_there(self, now: float) -> list[Command]:
+        state = self.state
         if state.phase is Phase.TRANSFERRING:
             return self._moved(self._moving.stream_back(), now)
         state.timers.clear(Timer.START)
@@ -343,7 +347,7 @@ class Call:
         if state.phase is Phase.CONNECTING:
             if not self._recovery.begin(reason, now, answering=False):
                 return self._fail(reason, now)
-            return [Record("recover", {"reason": reason.value}), CloseModel(), OpenModel()]
+            return [Record("recover", {"reason": reason.value}), CloseModel(), OpenModel(), *state.retuned]
         if not state.active:
             return []
         if not self._recovery.begin(reason, now, answering=state.slot.answer_due):
@@ -356,7 +360,7 @@ class Call:
         state.timers.clear(Timer.SILENCE, Timer.WISH, Timer.TURN, Timer.BUSY)
         state.timers.set(Timer.RECOVER, now + self.plan.recover_s)
         silenced = self._speaking.reset(now)
-        return [*silenced, Record("recover", {"reason": reason.value}), CloseModel(), OpenModel()]
+        return [*silenced, Record("recover", {"reason": reason.value}), CloseModel(), OpenModel(), *state.retuned]
 
     def _fail(self, reason: EndReason, now: float) -> list[Command]:
         """Without a model there is nothing to say: end the stream, the carrier goes on with the apology."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from gateway.core.audio import AudioFormat
 from gateway.core.plan import TransferMode, TurnTaking
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Command",
     "CommitInput",
     "CompleteTransfer",
+    "ConfigureAudio",
     "ConfigureLanguage",
     "ConfigureTurns",
     "ControlCommand",
@@ -188,6 +190,13 @@ class ConfigureLanguage:
 
 
 @dataclass(slots=True)
+class ConfigureAudio:
+    """`session.update` of both audio formats."""
+
+    audio: AudioFormat
+
+
+@dataclass(slots=True)
 class CreateItem:
     """`conversation.item.create`."""
 
@@ -301,6 +310,7 @@ ModelCommand = (
     | AppendAudio
     | CommitInput
     | ConfigureTurns
+    | ConfigureAudio
     | ConfigureLanguage
     | CreateItem
     | DeleteItem

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from gateway.core.audio import AudioFormat
 from gateway.core.operator import Action
 
 __all__ = [
@@ -67,6 +68,8 @@ class StreamStarted:
 
     stream_id: str
     """The carrier's id of the stream."""
+    audio: AudioFormat = AudioFormat.PCMU
+    """What it carries both ways."""
 
 
 @dataclass(slots=True)
@@ -74,7 +77,7 @@ class CallerAudio:
     """One frame of caller audio, in order."""
 
     payload: str
-    """Base64 G.711, exactly as the carrier sent it."""
+    """Base64, in the stream's format; exactly as the carrier sent it where that is a format of the model."""
 
 
 @dataclass(slots=True)

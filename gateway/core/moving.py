@@ -141,7 +141,7 @@ class Moving:
             return []
         self._rings += 1
         state.timers.set(Timer.RING, now + RING_EVERY_S)
-        return state.playout.play_own(f"ring_{self._rings}", ring_back(), now)
+        return state.playout.play_own(f"ring_{self._rings}", ring_back(state.audio), now)
 
 
 def failed_output(why: str) -> str:

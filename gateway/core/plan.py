@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from gateway.core.audio import AudioFormat
+
 __all__ = [
     "BACKCHANNELS",
     "DEFAULT_TOOL",
@@ -203,6 +205,8 @@ class CallPlan:
     """Names of the built-in functions that the model was offered; see `functions.py`."""
     max_duration_s: float = 1800.0
     max_cost_usd: float | None = None
+    audio: AudioFormat = AudioFormat.PCMU
+    """What the carrier is expected to speak; its stream has the last word."""
     lead_ms: float = 400.0
     """How far audio may run ahead of the caller's ear."""
     start_s: float = 15.0

@@ -19,13 +19,13 @@ on where the caller left off. An interruption may follow a hold as it may follow
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
-from gateway.core.audio import payload_ms, split_payload, split_payload_at
+from gateway.core.audio import AudioFormat, payload_ms, split_payload, split_payload_at
 from gateway.core.commands import ClearAudio, Command, DeleteItem, Heard, PlayAudio, SendMark, TruncateItem
 from gateway.core.lateness import Lateness
 
 __all__ = ["CutItem", "Interruption", "Playout"]
 
-PIECE_BYTES = 1440
+PIECE_MS = 180
 """Longest piece that leaves at once: 180 ms; a multiple of 3, so that base64 text can be cut."""
 MAX_TAIL_MS = 600_000.0
 """Unplayed audio that is kept: ten minutes, as much as Twilio itself queues; what comes beyond is not heard."""
@@ -88,6 +88,8 @@ class Playout:
     """Paces model audio towards the leg and keeps the account of what was heard. All times are the caller's `now`."""
 
     def __init__(self, lead_ms: float = 400.0, mark_every_ms: float = 1000.0) -> None:
+        self.audio = AudioFormat.PCMU
+        """What the audio is; changed only while none is unheard."""
         self._lead_s = lead_ms / 1000
         self._mark_every_ms = mark_every_ms
         self._tail: deque[_Piece] = deque()
@@ -166,7 +168,7 @@ class Playout:
         commands: list[Command] = [ClearAudio()]
         kept: list[_Piece] = []
         for piece in self._sent:
-            heard_ms, rest = _cut(piece, piece.heard_ms(now - self._line.late_s))
+            heard_ms, rest = _cut(piece, piece.heard_ms(now - self._line.late_s), self.audio)
             if heard_ms > 0:
                 commands.append(self._settle(piece, heard_ms, self._shift_s))
             kept += rest
@@ -195,8 +197,8 @@ class Playout:
             return []
         item = self._item(item_id)
         self._newest = (response_id, item_id)
-        for text in split_payload(payload, PIECE_BYTES):
-            ms = payload_ms(text)
+        for text in split_payload(payload, PIECE_MS * self.audio.bytes_per_ms):
+            ms = payload_ms(text, self.audio)
             item.received_ms += ms
             self._tail_ms += ms
             self._tail.append(_Piece(response_id, item_id, text, ms))
@@ -362,10 +364,11 @@ class Playout:
         return TruncateItem(item.item_id, item.heard_ms) if item.heard_ms > 0 else DeleteItem(item.item_id)
 
 
-def _cut(piece: _Piece, heard_ms: float) -> tuple[float, list[_Piece]]:
+def _cut(piece: _Piece, heard_ms: float, audio: AudioFormat) -> tuple[float, list[_Piece]]:
     """Return what was heard, rounded down to where text can be cut, and what is left to be sent again."""
     if heard_ms >= piece.ms:
         return piece.ms, []
-    heard, rest = split_payload_at(piece.payload, heard_ms)
-    left = _Piece(piece.response_id, piece.item_id, rest, payload_ms(rest), last_of_response=piece.last_of_response)
-    return payload_ms(heard), [left]
+    heard, rest = split_payload_at(piece.payload, heard_ms, audio)
+    left_ms = payload_ms(rest, audio)
+    left = _Piece(piece.response_id, piece.item_id, rest, left_ms, last_of_response=piece.last_of_response)
+    return payload_ms(heard, audio), [left]

@@ -8,6 +8,7 @@ heard no voice in it, only its end is handed over: the rest may be nothing but t
 import base64
 from collections.abc import Callable
 
+from gateway.core.audio import AudioFormat
 from gateway.core.commands import AppendAudio
 from gateway.core.early import EarlyAudio
 
@@ -20,7 +21,7 @@ ECHO_KEPT_MS = 400.0
 
 
 JOINED_BYTES = 9600
-"""Kept frames are handed over in pieces of 1.2 s: one by one they would fill the queue towards the model."""
+"""Kept frames are handed over in pieces of 1.2 s of G.711: one by one they would fill the queue towards the model."""
 
 
 class Shield:
@@ -65,8 +66,8 @@ class Shield:
         """Our own ear hears the caller."""
         self._voice = True
 
-    def keep(self, payload: str) -> None:
-        self._kept.keep(payload)
+    def keep(self, payload: str, audio: AudioFormat = AudioFormat.PCMU) -> None:
+        self._kept.keep(payload, audio)
 
     def release(self) -> list[AppendAudio]:
         """Hand over what the caller said meanwhile, once; call when it is down, for whatever reason."""

@@ -120,12 +120,12 @@ class Speaking:
         if self._state.phase is Phase.ENDING:
             return []
         if hidden or self.caller_muted:
-            payload = silence_like(payload)
+            payload = silence_like(payload, self._state.audio)
         if not (self._state.model_up and self._state.stream_up):
-            self._early.keep(payload)
+            self._early.keep(payload, self._state.audio)
             return []
         if self._shield.up:
-            self._shield.keep(payload)
+            self._shield.keep(payload, self._state.audio)
             return []
         frame = AppendAudio(payload)
         if self._turns.mode is TurnMode.MANUAL:
@@ -141,7 +141,7 @@ class Speaking:
             return frames
         for frame in early:
             self._shield.voice()  # nothing was played yet, so it is no echo
-            self._shield.keep(frame.payload)
+            self._shield.keep(frame.payload, self._state.audio)
         return []
 
     def speech_started(self, event: ev.SpeechStarted, now: float) -> list[Command]:

@@ -2,7 +2,8 @@
 
 from enum import Enum
 
-from gateway.core.commands import EndReason
+from gateway.core.audio import AudioFormat
+from gateway.core.commands import Command, ConfigureAudio, EndReason
 from gateway.core.conversation import Conversation
 from gateway.core.deadlines import Deadlines
 from gateway.core.plan import CallPlan
@@ -44,6 +45,7 @@ class CallState:
         self.phase = Phase.CONNECTING
         self.end_reason: EndReason | None = None
         self.playout = Playout(plan.lead_ms)
+        self.playout.audio = plan.audio
         self.slot = ResponseSlot()
         self.tool_calls = ToolCalls()
         self.conversation = Conversation()
@@ -61,6 +63,23 @@ class CallState:
     def talking(self) -> bool:
         """Whether the agent speaks or is about to: something is unheard, being generated or wished for."""
         return self.playout.unheard or self.slot.state is not SlotState.FREE or self.slot.wanted
+
+    @property
+    def audio(self) -> AudioFormat:
+        """What the media stream speaks, and with it the model."""
+        return self.playout.audio
+
+    def tune(self, audio: AudioFormat) -> list[Command]:
+        """A stream has begun: have the model speak what it speaks."""
+        if audio is self.audio:
+            return []
+        self.playout.audio = audio
+        return [ConfigureAudio(audio)]
+
+    @property
+    def retuned(self) -> list[Command]:
+        """What a new session must be told, which begins with what the plan expects."""
+        return [ConfigureAudio(self.audio)] if self.audio is not self.plan.audio else []
 
     def attend(self) -> None:
         """The caller or an operator has turned to the agent: it may call functions anew."""

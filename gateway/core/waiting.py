@@ -1,8 +1,9 @@
 """What the caller hears while a function runs and nobody speaks: a few words or a soft tone, again after a while."""
 
 import base64
-from functools import lru_cache
+from functools import cache
 
+from gateway.core.audio import AudioFormat
 from gateway.core.commands import Command, Record
 from gateway.core.deadlines import Timer
 from gateway.core.plan import DEFAULT_TOOL, Filler
@@ -74,12 +75,12 @@ class Waiting:
         state = self._state
         if filler.sound:
             self._tones += 1
-            return state.playout.play_own(f"wait_{self._tones}", _tone(), now)
+            return state.playout.play_own(f"wait_{self._tones}", _tone(state.audio), now)
         plan = state.plan
         state.slot.fill(plan.exactly(filler.text) if filler.text else f"{plan.instructions}\n\n{plan.filler}")
         return []
 
 
-@lru_cache(maxsize=1)
-def _tone() -> str:
-    return base64.b64encode(two_tones(*TONE_HZ, AMPLITUDE, TONE_MS)).decode()
+@cache
+def _tone(audio: AudioFormat) -> str:
+    return base64.b64encode(two_tones(*TONE_HZ, AMPLITUDE, TONE_MS, audio)).decode()

@@ -1,13 +1,15 @@
 """One call's ear: frames in, voices out."""
 
 import binascii
+from typing import Any
 
+from gateway.core.audio import AudioFormat
 from gateway.core.events import Event, VoiceStarted, VoiceStopped
 from gateway.hearing.echo import EchoGuard
 from gateway.hearing.floor import NoiseFloor
 from gateway.hearing.gate import Sound, VoiceGate
 from gateway.hearing.options import EarOptions
-from gateway.hearing.pcm import SILENT_DB, level_db, to_pcm
+from gateway.hearing.pcm import SILENT_DB, level_db, to_mu_law, to_pcm
 from gateway.hearing.pitch import PAST_BYTES, is_voiced
 from gateway.hearing.tones import KEY_BYTES, is_tone
 
@@ -20,7 +22,7 @@ STEADY_DB = 1.0
 CLOCK_PULL = 0.05
 MOST_JITTER_S = 0.1
 """Frames come in bunches; a larger step is a gap."""
-MOST_BYTES = 8 * RATE
+MOST_MS = 8000
 """A longer frame is cut to its last 8 s; carriers send 20 ms."""
 
 
@@ -32,6 +34,8 @@ class Ear:
         self._floor = NoiseFloor(self._options)
         self._echo = EchoGuard(self._options)
         self._gate = VoiceGate(self._options)
+        self._in = _Line(AudioFormat.PCMU)
+        self._out = _Line(AudioFormat.PCMU)
         self._rest = b""
         self._past = bytes(PAST_BYTES)
         self._heard_s = 0.0
@@ -42,13 +46,17 @@ class Ear:
         """A voice is being heard now, proven."""
         return self._gate.voice
 
+    def tune(self, audio: AudioFormat) -> None:
+        """Both ways are in this format from now on; mu-law before it is told."""
+        self._in, self._out = _Line(audio), _Line(audio)
+
     def caller(self, payload: str, now: float) -> list[Event]:
         """Take one frame of the caller, any length; `now` is when its last sample was heard, in seconds.
 
         Base64 that cannot be read is passed over.
         """
         try:
-            audio = self._rest + binascii.a2b_base64(payload)[-MOST_BYTES:]
+            audio = self._rest + self._in.read(payload)
         except (binascii.Error, ValueError):
             return []
         whole = len(audio) // HOP_BYTES * HOP_BYTES
@@ -67,7 +75,7 @@ class Ear:
     def played(self, payload: str, now: float) -> None:
         """A piece of our audio went to the caller; it plays behind what was sent before."""
         try:
-            self._echo.played(binascii.a2b_base64(payload), now)
+            self._echo.played(self._out.read(payload), now)
         except (binascii.Error, ValueError):
             return
 
@@ -106,3 +114,18 @@ class Ear:
         if change is not None:
             began, at_s = change
             events.append(VoiceStarted(at_s) if began else VoiceStopped(at_s))
+
+
+class _Line:
+    """One direction of the call, as mu-law whatever it is."""
+
+    def __init__(self, audio: AudioFormat) -> None:
+        self._audio = audio
+        self._state: Any = None
+        """The resampler's, whose shape is its own."""
+
+    def read(self, payload: str) -> bytes:
+        """Return base64 as mu-law; raises `ValueError` for what cannot be read."""
+        audio = binascii.a2b_base64(payload)[-MOST_MS * self._audio.bytes_per_ms :]
+        ulaw, self._state = to_mu_law(audio, self._audio, self._state)
+        return ulaw

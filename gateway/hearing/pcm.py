@@ -1,15 +1,30 @@
-"""The few sums that hearing needs, over 16-bit samples in C; imports audioop as `gateway/records/ulaw.py` does."""
+"""The few sums that hearing needs, over 16-bit samples in C; imports audioop as `gateway/records/pcm.py` does."""
 
 import math
+import sys
 import warnings
+from typing import Any
+
+from gateway.core.audio import AudioFormat
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     import audioop
 
-__all__ = ["SILENT_DB", "best_lag", "halved", "level_db", "mean_square_root", "neighbours", "projection", "to_pcm"]
+__all__ = [
+    "SILENT_DB",
+    "best_lag",
+    "halved",
+    "level_db",
+    "mean_square_root",
+    "neighbours",
+    "projection",
+    "to_mu_law",
+    "to_pcm",
+]
 
 WIDTH = 2
+RATE_HZ = 8000
 FULL_SCALE = 32768
 SILENT_DB = -90.0
 """The level of digital silence, below the smallest step of mu-law."""
@@ -19,6 +34,20 @@ def to_pcm(ulaw: bytes) -> bytes:
     """Return 16-bit samples, in the machine's byte order, of G.711 mu-law."""
     pcm: bytes = audioop.ulaw2lin(ulaw, WIDTH)
     return pcm
+
+
+def to_mu_law(audio: bytes, form: AudioFormat, state: Any = None) -> tuple[bytes, Any]:
+    """Return a call's audio as mu-law at 8 kHz, and the `state` to be given with the next piece of the same stream."""
+    match form:
+        case AudioFormat.PCMU:
+            return audio, None
+        case AudioFormat.PCMA:
+            pcm: bytes = audioop.alaw2lin(audio, WIDTH)
+        case AudioFormat.PCM24:
+            whole = audio[: len(audio) // WIDTH * WIDTH]
+            whole = whole if sys.byteorder == "little" else audioop.byteswap(whole, WIDTH)
+            pcm, state = audioop.ratecv(whole, WIDTH, 1, form.rate_hz, RATE_HZ, state)
+    return audioop.lin2ulaw(pcm, WIDTH), state
 
 
 def mean_square_root(pcm: bytes) -> int:

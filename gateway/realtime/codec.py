@@ -12,10 +12,12 @@ from typing import Any, assert_never
 
 from pydantic_core import from_json
 
+from gateway.core.audio import AudioFormat
 from gateway.core.commands import (
     AppendAudio,
     CancelResponse,
     CommitInput,
+    ConfigureAudio,
     ConfigureLanguage,
     ConfigureTurns,
     CreateItem,
@@ -45,6 +47,7 @@ from gateway.errors import RemoteProtocolError
 __all__ = [
     "DECODERS",
     "HANDSHAKE",
+    "audio_format",
     "IGNORED",
     "SIGN_OF_LIFE",
     "Encodable",
@@ -77,6 +80,7 @@ Encodable = (
     AppendAudio
     | CommitInput
     | ConfigureTurns
+    | ConfigureAudio
     | ConfigureLanguage
     | CreateItem
     | DeleteItem
@@ -132,7 +136,7 @@ def text_of(command: Encodable) -> str:
                 event["previous_item_id"] = after
         case CommitInput():
             event = {"type": "input_audio_buffer.commit"}
-        case ConfigureTurns() | ConfigureLanguage():
+        case ConfigureTurns() | ConfigureLanguage() | ConfigureAudio():
             event = _configured(command)
         case SubmitToolOutput(tool_call_id, output):
             item = {"type": "function_call_output", "call_id": tool_call_id, "output": output}
@@ -146,14 +150,21 @@ def text_of(command: Encodable) -> str:
     return json.dumps(event)
 
 
-def _configured(command: ConfigureTurns | ConfigureLanguage) -> dict[str, Any]:
+def _configured(command: ConfigureTurns | ConfigureLanguage | ConfigureAudio) -> dict[str, Any]:
     """Return an update of one part of the session; updates are merged (protocols, §2)."""
-    if isinstance(command, ConfigureLanguage):
-        heard: dict[str, Any] = {"transcription": dict(command.transcription)}
-    else:
-        detection = turn_detection(command.turns, creates=command.creates, interrupts=command.interrupts)
-        heard = {"turn_detection": detection}
-    return {"type": "session.update", "session": {"type": "realtime", "audio": {"input": heard}}}
+    match command:
+        case ConfigureLanguage(transcription):
+            audio: dict[str, Any] = {"input": {"transcription": dict(transcription)}}
+        case ConfigureTurns(turns, creates, interrupts):
+            audio = {"input": {"turn_detection": turn_detection(turns, creates=creates, interrupts=interrupts)}}
+        case ConfigureAudio(form):
+            audio = {side: {"format": audio_format(form)} for side in ("input", "output")}
+    return {"type": "session.update", "session": {"type": "realtime", "audio": audio}}
+
+
+def audio_format(audio: AudioFormat) -> dict[str, Any]:
+    """Return `audio.input.format` or `audio.output.format`; only PCM has a rate (protocols, fact 4)."""
+    return {"type": audio.value} | ({} if audio.g711 else {"rate": audio.rate_hz})
 
 
 def _create_response(command: CreateResponse) -> dict[str, Any]:

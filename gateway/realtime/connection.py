@@ -23,6 +23,7 @@ from typing import Any
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
 
+from gateway.core.commands import ConfigureAudio
 from gateway.core.events import Event, ModelClosed, ModelFault, SessionReady
 from gateway.core.recovery import is_permanent
 from gateway.errors import ModelError, RemoteProtocolError
@@ -52,7 +53,6 @@ PERMANENT_STATUS = frozenset({400, 401, 403, 404})
 """Refusals of the upgrade that will be the same next time."""
 PERMANENT_CLOSE = frozenset({3000, 4000, 4004})
 """Close codes for a bad key, a bad or missing model, a removed protocol (protocols, §1)."""
-G711 = "audio/pcmu"
 
 
 @dataclass(frozen=True)
@@ -154,6 +154,8 @@ class RealtimeConnection:
         self._wake = asyncio.Event()
         self._over = asyncio.Event()
         """Set at the first end, whichever side's: from then on nothing is told and nothing is taken."""
+        self._formats = _formats(session)
+        """The audio formats that the server was told; an echo may be of one before the newest."""
         self._pulse = _Pulse(self._ask_for_life, self._found_silent)
         self._bad_events = 0
         self._last_error = ""
@@ -165,6 +167,8 @@ class RealtimeConnection:
         if len(self._outbox) >= BACKLOG:
             self._lost("backlog", "the model does not read", permanent=False)
             return
+        if isinstance(command, ConfigureAudio):
+            self._formats = {*self._formats, command.audio.value}
         self._put(codec.text_of(command))
 
     def _put(self, text: str) -> None:
@@ -237,8 +241,10 @@ class RealtimeConnection:
                     self._refused(message)
         except TimeoutError:
             raise ModelError("the session was not configured in time", code="session_timeout") from None
-        if not _speaks_g711(message):
-            raise ModelError("the session does not speak G.711", permanent=True, code="session_refused")
+        if not self._speaks_ours(message):
+            raise ModelError(
+                "the session does not speak the call's audio format", permanent=True, code="session_refused"
+            )
         if not self._over.is_set():
             session_id = message["session"].get("id")
             self._feed(SessionReady(str(session_id or "")[:128]))
@@ -286,9 +292,9 @@ class RealtimeConnection:
         if (
             message["type"] == "session.updated"
             and isinstance(message.get("session"), dict)
-            and not _speaks_g711(message)
+            and not self._speaks_ours(message)
         ):
-            self._lost("session_refused", "the session does not speak G.711 any more", permanent=True)
+            self._lost("session_refused", "the session does not speak the call's audio format any more", permanent=True)
         for event in events:
             if isinstance(event, ModelFault):
                 self._last_error = event.code
@@ -307,6 +313,10 @@ class RealtimeConnection:
         except WireClosed:
             # The reader meets the close too, after what the server said before it, which says why.
             return
+
+    def _speaks_ours(self, message: codec.Message) -> bool:
+        session = message.get("session")
+        return isinstance(session, dict) and len(formats := _formats(session)) == 1 and formats <= self._formats
 
     def _ask_for_life(self) -> None:
         if not self._over.is_set():
@@ -345,9 +355,9 @@ class RealtimeConnection:
             logger.debug("the model's socket did not close in time")
 
 
-def _speaks_g711(message: Mapping[str, Any]) -> bool:
-    session = message.get("session")
-    audio = session.get("audio") if isinstance(session, dict) else None
-    sides = [audio.get(side) for side in ("input", "output")] if isinstance(audio, dict) else []
-    formats = [side.get("format") for side in sides if isinstance(side, dict)]
-    return len(formats) == 2 and all(isinstance(f, dict) and f.get("type") == G711 for f in formats)
+def _formats(session: Mapping[str, Any]) -> set[str]:
+    """Return the audio formats of both sides; "" stands for one that is missing."""
+    audio = session.get("audio")
+    sides = [audio.get(side) for side in ("input", "output")] if isinstance(audio, dict) else [None]
+    forms = [side.get("format") if isinstance(side, dict) else None for side in sides]
+    return {str(form.get("type", "")) if isinstance(form, dict) else "" for form in forms}

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Literal, Protocol, Unpack
 
-from gateway.core.audio import BYTES_PER_MS, payload_ms
+from gateway.core.audio import AudioFormat, payload_ms
 from gateway.core.commands import (
     AppendAudio,
     Command,
@@ -108,7 +108,7 @@ class CallBook:
         started_s: float,
         *,
         turns: TurnTaking = DEFAULT_TURNS,
-        open_recording: Callable[[float], Recording] | None = None,
+        open_recording: Callable[[float, int], Recording] | None = None,
         on_end: Callable[[Summary], None] | None = None,
     ) -> None:
         self._call_id = call_id
@@ -118,6 +118,7 @@ class CallBook:
         self._on_end = on_end
         self._journal = Journal(call_id, log, started_s)
         self._recording: Recording | None = None
+        self._audio = AudioFormat.PCMU
         self._bill = Bill(pricing)
         self._tally = Tally()
         self._summary = Summary()
@@ -130,17 +131,18 @@ class CallBook:
     def event(self, event: Event, now: float) -> None:
         match event:
             case CallerAudio(payload):
-                self._journal.count_audio("CallerAudio", payload_ms(payload), now)
+                ms = payload_ms(payload, self._audio)
+                self._journal.count_audio("CallerAudio", ms, now)
                 if self._recording is not None:
-                    self._recording.caller(now - payload_ms(payload) / 1000, binascii.a2b_base64(payload))
+                    self._recording.caller(now - ms / 1000, binascii.a2b_base64(payload), self._audio)
                 return
             case AudioDelta(payload=payload):
-                self._journal.count_audio("AudioDelta", payload_ms(payload), now)
+                self._journal.count_audio("AudioDelta", payload_ms(payload, self._audio), now)
                 return
             case Tick():
                 return
-            case StreamStarted():
-                self._stream_started(now)
+            case StreamStarted(audio=audio):
+                self._stream_started(audio, now)
             case SpeechStarted(item_id, start_ms):
                 self._bill.turn_began(item_id, start_ms)
             case SpeechStopped(item_id, end_ms):
@@ -158,7 +160,7 @@ class CallBook:
     def command(self, command: Command, now: float) -> None:
         match command:
             case AppendAudio(payload):
-                ms = payload_ms(payload)
+                ms = payload_ms(payload, self._audio)
                 self._heard_by_model.append(ms, now)
                 self._journal.count_audio("AppendAudio", ms, now)
                 return
@@ -229,14 +231,16 @@ class CallBook:
         if self._on_end is not None:
             self._on_end(summary)
 
-    def _stream_started(self, now: float) -> None:
+    def _stream_started(self, audio: AudioFormat, now: float) -> None:
+        self._audio = audio
         self._log.call_updated(self._call_id, answered_at=datetime.now(UTC))
         if self._open_recording is not None:
-            self._recording = self._open_recording(now)
+            self._recording = self._open_recording(now, audio.rate_hz)
 
     def _heard(self, payload: str, begins_s: float, ms: float) -> None:
         if self._recording is not None:
-            self._recording.agent(begins_s, binascii.a2b_base64(payload)[: round(ms * BYTES_PER_MS)])
+            most = round(ms * self._audio.rate_hz / 1000) * self._audio.sample_bytes
+            self._recording.agent(begins_s, binascii.a2b_base64(payload)[:most], self._audio)
 
     def _note(self, kind: str, data: object, now: float) -> None:
         self._tally.noted(kind, data)

@@ -10,9 +10,9 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from gateway.records.latency import CallLatency, measure
+from gateway.records.pcm import peaks
 from gateway.records.speech import RecordingError, WavReader
 from gateway.records.timeline import Line, Timeline, ToolWait
-from gateway.records.ulaw import peaks
 
 __all__ = ["draw"]
 

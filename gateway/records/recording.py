@@ -21,7 +21,8 @@ import tempfile
 from array import array
 from pathlib import Path
 
-from gateway.records.ulaw import mix, to_pcm
+from gateway.core.audio import AudioFormat
+from gateway.records.pcm import SAMPLE_BYTES, mix, samples_of
 
 __all__ = ["Recording", "unwritable"]
 
@@ -80,29 +81,31 @@ class Recording:
         except OSError as error:
             self._stop(error)
 
-    def caller(self, at_s: float, ulaw: bytes) -> None:
+    def caller(self, at_s: float, audio: bytes, form: AudioFormat = AudioFormat.PCMU) -> None:
         """Add caller audio whose first sample was spoken at `at_s`."""
-        if self._file is None or not ulaw:
+        pcm = samples_of(audio, form, self._rate) if self._file is not None else b""
+        if not pcm:
             return
         start, end = self._start(at_s), self._ends[CALLER]
         jitter = int(JITTER_S * self._rate)
         # A frame is never early: one that is behind its channel's end says that others before it came late.
-        if start < end and self._fill_gap(len(ulaw)):
+        if start < end and self._fill_gap(len(pcm) // SAMPLE_BYTES):
             start = self._ends[CALLER]
         elif abs(start - end) <= jitter:
             start = end
         elif start > end:
             self._gap = (end, start)
-        self._place(CALLER, start, ulaw)
+        self._place(CALLER, start, pcm)
 
-    def agent(self, begins_s: float, ulaw: bytes) -> None:
+    def agent(self, begins_s: float, audio: bytes, form: AudioFormat = AudioFormat.PCMU) -> None:
         """Add agent audio that the caller began to hear at `begins_s`; at most `WINDOW_S` after it was heard."""
-        if self._file is None or not ulaw:
+        pcm = samples_of(audio, form, self._rate) if self._file is not None else b""
+        if not pcm:
             return
         start, end = self._start(begins_s), self._ends[AGENT]
         if abs(start - end) <= JITTER_S * self._rate:
             start = end
-        self._place(AGENT, start, ulaw)
+        self._place(AGENT, start, pcm)
 
     def close(self, at_s: float) -> None:
         """Fill both channels with silence up to `at_s` and finish the file. Safe to call twice."""
@@ -131,14 +134,14 @@ class Recording:
         self._ends[CALLER] -= frames
         return True
 
-    def _place(self, channel: int, start: int, ulaw: bytes) -> None:
-        end = start + len(ulaw)
+    def _place(self, channel: int, start: int, pcm: bytes) -> None:
+        end = start + len(pcm) // SAMPLE_BYTES
         if end > LIMIT_S * self._rate:
             self._stop(OSError(errno.EFBIG, "the recording is too long"))
             return
         try:
             self._make_room(end)
-            self._tail.put(channel, start, to_pcm(ulaw))
+            self._tail.put(channel, start, pcm)
             self._ends[channel] = max(self._ends[channel], end)
             if self._tail.end - self._flushed >= FLUSH_S * self._rate:
                 self._flush()

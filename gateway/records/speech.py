@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.errors import GatewayError
-from gateway.records.ulaw import mean_square_root
+from gateway.records.pcm import mean_square_root
 
 __all__ = ["Channels", "RecordingError", "Segment", "WavReader", "find_speech"]
 

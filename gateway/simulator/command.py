@@ -22,7 +22,7 @@ from rich.text import Text
 from gateway.config import Settings, load_settings
 from gateway.errors import ConfigError
 from gateway.records.latency import measure
-from gateway.records.ulaw import to_pcm
+from gateway.records.pcm import to_pcm
 from gateway.simulator import clips as default_clips
 from gateway.simulator.asgi import connect_websocket
 from gateway.simulator.carrier import CallPlan, CallReport, Script, TwilioNetwork, load_script, parse_script

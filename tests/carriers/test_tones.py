@@ -6,12 +6,13 @@ import math
 import pytest
 
 from gateway.carriers import tones
-from gateway.core.tones import RATE_HZ
 from gateway.hearing.tones import ToneDetector
 
 ALL_HZ = tones.LOW_HZ + tones.HIGH_HZ
 SOUNDING = 800
 FULL_SCALE_DBM0 = 3.17
+
+RATE_HZ = 8000
 
 
 def linear(ulaw: bytes) -> list[int]:

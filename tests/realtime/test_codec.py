@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 from gateway.agents import AgentsFile
 from gateway.core import commands as cmd
 from gateway.core import events as ev
+from gateway.core.audio import AudioFormat
 from gateway.core.plan import TurnTaking
 from gateway.errors import RemoteProtocolError
 from gateway.realtime import codec
@@ -35,6 +36,8 @@ COMMANDS: list[codec.Encodable] = [
     cmd.CreateResponse("w1", "Say hello."),
     cmd.CreateResponse("w2"),
     cmd.CancelResponse("resp_1"),
+    cmd.ConfigureAudio(AudioFormat.PCMA),
+    cmd.ConfigureAudio(AudioFormat.PCM24),
 ]
 
 
@@ -66,10 +69,12 @@ def test_what_we_send_validates_as_a_client_event(command: codec.Encodable) -> N
     CLIENT_EVENT.validate_json(codec.text_of(command), strict=True)
 
 
-def test_our_session_update_validates_as_a_client_event() -> None:
+@pytest.mark.parametrize("audio", AudioFormat)
+def test_our_session_update_validates_as_a_client_event(audio: AudioFormat) -> None:
     file = AgentsFile.model_validate({"agents": {"a": {"instructions": "Help.", "default": True}}})
     turns = codec.turn_detection(TurnTaking(), creates=True, interrupts=True)
-    CLIENT_EVENT.validate_json(codec.session_update(file.agents["a"].session_config(turns, [])), strict=True)
+    session = file.agents["a"].session_config(turns, [], codec.audio_format(audio))
+    CLIENT_EVENT.validate_json(codec.session_update(session), strict=True)
 
 
 def decode(**message: Any) -> list[ev.Event]:

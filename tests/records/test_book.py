@@ -197,8 +197,8 @@ def test_a_recording_is_in_the_record_only_where_there_is_one(tmp_path: Path) ->
         store = MemoryStore()
         store.call_offered(CallRow("call_1", "twilio", "CA1", "inbound", "a", "+1", "+2", AT))
 
-        def begin(at_s: float, wav: Path = folder / "call.wav") -> Recording:
-            return Recording(wav, origin_s=at_s)
+        def begin(at_s: float, rate_hz: int, wav: Path = folder / "call.wav") -> Recording:
+            return Recording(wav, rate_hz, origin_s=at_s)
 
         book = CallBook("call_1", store, PRICING, 100.0, open_recording=begin)
         book.event(ev.StreamStarted("MZ1"), 101.0)

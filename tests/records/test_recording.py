@@ -16,8 +16,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from gateway.records.pcm import to_pcm
 from gateway.records.recording import Recording, unwritable
-from gateway.records.ulaw import to_pcm
 from tests.records.conversation import speechlike, ulaw
 
 FRAME = 160
