@@ -94,7 +94,7 @@ class Inbound:
     """Converts a client's input audio once, as it arrives; one per session and format, because filters keep state."""
 
     def __init__(self, encoding: Encoding) -> None:
-        self._encoding = encoding
+        self.encoding = encoding
         self._held = b""
         """One or two samples of PCM that are not yet one of mu-law."""
         self._past = bytes(WIDE * (TAPS - 1))
@@ -102,18 +102,18 @@ class Inbound:
 
     def take(self, data: bytes) -> Arrived:
         """Return what is complete now. `data` is of whole samples."""
-        match self._encoding:
+        match self.encoding:
             case Encoding.PCMU:
                 return Arrived(data, data)
             case Encoding.PCMA:
                 return Arrived(data.translate(ALAW_TO_MULAW), data)
             case Encoding.PCM:
                 data = self._held + data
-                whole = len(data) - len(data) % self._encoding.scale
+                whole = len(data) - len(data) % self.encoding.scale
                 self._held = data[whole:]
                 return Arrived(self._narrow(data[:whole]), data[:whole])
             case _:
-                assert_never(self._encoding)
+                assert_never(self.encoding)
 
     def _narrow(self, pcm: bytes) -> bytes:
         # Halved, so that two samples can be added; the coefficients are twice as large.

@@ -63,8 +63,9 @@ class Listening:
         """Take one `input_audio_buffer.append`. Raises `Refused`."""
         for key in event.keys() - {"type", "event_id", "audio"}:
             raise Refused("unknown_parameter", f"Unknown parameter: '{key[:80]}'.", key[:80])
-        audio = _decode(event.get("audio"), self._encoding)
-        self._state.record.caller.add(audio, self._encoding, self._state.now)
+        encoding = self._inbound.encoding
+        audio = _decode(event.get("audio"), encoding)
+        self._state.record.caller.add(audio, encoding, self._state.now)
         if self._hearing.full:
             limit = self._state.options.max_turn_s
             raise Refused(
@@ -153,7 +154,7 @@ class Listening:
         turn = self._hearing.take()
         content = [{"type": "input_audio", "transcript": None}]
         wire = {"id": item_id, "object": "realtime.item", "type": "message", "status": "completed", "role": "user"}
-        item = Item(item_id, {**wire, "content": content}, bytearray(turn.wire), self._encoding)
+        item = Item(item_id, {**wire, "content": content}, bytearray(turn.wire), self._inbound.encoding)
         state.emit("input_audio_buffer.committed", item_id=item_id, previous_item_id=state.conversation.last_id)
         state.add_item(item, turn=not silent)
         if not silent:
