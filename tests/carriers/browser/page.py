@@ -12,8 +12,9 @@ from aiortc.rtcrtpparameters import RTCRtpCodecCapability
 from aiortc.rtp import RtpPacket
 from av import Packet
 
-from gateway.carriers.base import CallOffer, Ended, Leg, Over, Resumed, TokenRefused
+from gateway.carriers.base import CallOffer, Ended, Leg, LiveCall, Over, Resumed, TokenRefused
 from gateway.carriers.browser.codec import CHANNEL
+from gateway.core.audio import AudioFormat
 from gateway.core.events import CallerAudio, Event, TransferProgress
 
 __all__ = ["Exchange", "Page", "wait_for"]
@@ -95,12 +96,12 @@ class Exchange:
         self.offers.append(offer)
         return "a-token"
 
-    def claim(self, token: str, carrier_call_id: str, account_id: str) -> "Exchange":
+    def claim(self, token: str, carrier_call_id: str, account_id: str) -> LiveCall:
         if carrier_call_id != self.offers[-1].carrier_call_id or account_id != self.offers[-1].account_id:
             raise TokenRefused("another call")
         return self
 
-    def attach(self, leg: Leg, stream_id: str) -> None:
+    def attach(self, leg: Leg, stream_id: str, audio: AudioFormat = AudioFormat.PCMU) -> None:
         self.leg = leg
 
     def feed(self, event: Event) -> None:
