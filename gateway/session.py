@@ -61,6 +61,7 @@ class Model(Protocol):
         | cmd.SubmitToolOutput
         | cmd.CreateResponse
         | cmd.CancelResponse
+        | cmd.ClearOutput
         | cmd.CommitInput
         | cmd.ConfigureTurns
         | cmd.ConfigureAudio

@@ -30,6 +30,7 @@ from gateway.core.beginning import Beginning
 from gateway.core.commands import CloseModel, Command, EndReason, OpenModel, Record, SendDigits
 from gateway.core.deadlines import Timer
 from gateway.core.digits import KEY_S
+from gateway.core.elsewhere import Elsewhere
 from gateway.core.ending import Ending
 from gateway.core.invoking import OK_OUTPUT, Invoking
 from gateway.core.keypad import Keypad
@@ -39,6 +40,7 @@ from gateway.core.operations import Operations
 from gateway.core.plan import CallPlan
 from gateway.core.presence import Presence
 from gateway.core.recovery import Recovery, is_permanent, submitted
+from gateway.core.remoteplayout import RemotePlayout
 from gateway.core.responses import SlotState
 from gateway.core.speaking import Speaking
 from gateway.core.state import TRANSITIONS, CallState, Phase
@@ -76,6 +78,8 @@ class Call:
         self._audible_item = ""
         """The item whose audio came last."""
         self._telling = Telling(self.state)
+        remote = self.state.playout if isinstance(self.state.playout, RemotePlayout) else None
+        self._elsewhere = Elsewhere(self.state, remote) if remote is not None else None
 
     @property
     def phase(self) -> Phase:
@@ -113,6 +117,7 @@ class Call:
             None if self._ending.hanging_up else self._pressing_s,
             self._presence.deadline,
             self._invoking.deadline,
+            self._elsewhere.deadline if self._elsewhere is not None else None,
         )
         return min((at for at in candidates if at is not None), default=None)
 
@@ -143,13 +148,16 @@ class Call:
                 commands = self._from_session(event, now)
             case ev.ResponseCreated() | ev.ResponseDone() | ev.OutputAccepted() | ev.ToolResult():
                 commands = self._from_responses(event, now)
+            case ev.Playback() | ev.ItemTruncated():
+                commands = self._from_elsewhere(event, now)
             case ev.TransferProgress() | ev.SecretKept() | ev.OperatorAsked():
                 commands = self._from_people(event, now)
             case ev.CallOffered() | ev.Briefed() | ev.Tick() | ev.Spent() | ev.DrainAsked() | ev.StopAsked():
                 commands = self._from_owner(event, now)
             case _:
                 assert_never(event)
-        return commands + self._settle(now)
+        settled = commands + self._settle(now)
+        return settled + self._elsewhere.silence() if self._elsewhere is not None else settled
 
     @property
     def _over(self) -> bool:
@@ -176,7 +184,10 @@ class Call:
     ) -> list[Command]:
         match event:
             case ev.SpeechStarted():
-                return self._speaking.speech_started(event, now)
+                silenced = self._speaking.speech_started(event, now)
+                if self._elsewhere is not None:
+                    self._elsewhere.caller_speaks()
+                return silenced
             case ev.SpeechStopped():
                 if not self.plan.transcribes:
                     self._presence.sign(now)
@@ -198,6 +209,9 @@ class Call:
                 return [*self._invoking.consents.caller_said(event.text), *self._speaking.caller_said(event, now)]
             case ev.AgentSaid():
                 said = self._speaking.agent_said(event)
+                if self._elsewhere is not None and event.text:
+                    self._elsewhere.said(event, now)
+                    self._audible, self._audible_item = event.response_id, event.item_id
                 self._invoking.corrections.said(event.item_id, event.text)
                 return said
             case ev.InputCommitted():
@@ -218,6 +232,8 @@ class Call:
     ) -> list[Command]:
         match event:
             case ev.ResponseCreated():
+                if self._elsewhere is not None:
+                    self._elsewhere.alive()
                 commands = self._speaking.response_created(event)
                 self._invoking.seen_by(event.response_id)
                 return commands
@@ -229,6 +245,15 @@ class Call:
                 return []
             case ev.ToolResult():
                 return self._invoking.result(event, now)
+
+    def _from_elsewhere(self, event: ev.Playback | ev.ItemTruncated, now: float) -> list[Command]:
+        if self._elsewhere is None:
+            return []
+        match event:
+            case ev.Playback():
+                return self._elsewhere.playback(event, now)
+            case ev.ItemTruncated():
+                return self._elsewhere.truncated(event, now)
 
     def _from_people(self, event: ev.TransferProgress | ev.SecretKept | ev.OperatorAsked, now: float) -> list[Command]:
         match event:
@@ -305,6 +330,10 @@ class Call:
         state = self.state
         state.timers.clear(Timer.RECOVER)
         state.enter(Phase.ACTIVE)
+        if self._elsewhere is not None:
+            owes = self._recovery.owes_answer(state.conversation)
+            told = self._elsewhere.resume(now, owes=owes)
+            return [Record("recovered", {"after_s": self._recovery.took(now)}), *told]
         self._telling.expect_heard()
         seed = self._recovery.seed(state.conversation, state.tool_calls)
         # While a function call runs its result is what is waited for; asked before, the model would call again.
@@ -540,7 +569,8 @@ class Call:
         """What may have become possible by any event: asking for a wish, moving a caller, hanging up."""
         if self._over or self._ending.hanging_up:
             return []
-        noted = self._invoking.note_heard(self._telling.settle())
+        cut = self._elsewhere.settle(now) if self._elsewhere is not None else []
+        noted = [*cut, *self._invoking.note_heard(self._telling.settle())]
         commands = noted + self._keypad.settle(now) + self._entries() + self._moved(self._moving.settle(now), now)
         if self._over:
             return commands

@@ -13,6 +13,7 @@ __all__ = [
     "CancelTool",
     "CancelTransfer",
     "ClearAudio",
+    "ClearOutput",
     "CloseModel",
     "Command",
     "CommitInput",
@@ -248,6 +249,11 @@ class CancelResponse:
     response_id: str
 
 
+@dataclass(slots=True)
+class ClearOutput:
+    """`output_audio_buffer.clear`: the server drops what it plays. Only where the media is elsewhere."""
+
+
 # --- to tools, recording and journal --------------------------------------------------------------
 
 
@@ -318,6 +324,7 @@ ModelCommand = (
     | SubmitToolOutput
     | CreateResponse
     | CancelResponse
+    | ClearOutput
 )
 ToolCommand = InvokeTool | CancelTool
 Command = LegCommand | ControlCommand | ModelCommand | ToolCommand | KeepSecret | Heard | Record

@@ -22,6 +22,7 @@ __all__ = [
     "Event",
     "FunctionCall",
     "InputCommitted",
+    "ItemTruncated",
     "LegEnd",
     "LegEnded",
     "MarkPlayed",
@@ -31,6 +32,8 @@ __all__ = [
     "OutputAccepted",
     "PastCall",
     "PastWords",
+    "Playback",
+    "PlaybackState",
     "ResponseCreated",
     "ResponseDone",
     "SecretKept",
@@ -255,6 +258,33 @@ class ModelClosed:
     """True when a new session would fail the same way (bad key, no credit, refused configuration)."""
 
 
+class PlaybackState(StrEnum):
+    """What the model's server does with a response that it plays itself."""
+
+    STARTED = "started"
+    STOPPED = "stopped"
+    """All of it has played."""
+    CLEARED = "cleared"
+    """The rest of it is dropped."""
+
+
+@dataclass(slots=True)
+class Playback:
+    """`output_audio_buffer.started`, `.stopped` or `.cleared`: only where the media is elsewhere."""
+
+    response_id: str
+    state: PlaybackState
+
+
+@dataclass(slots=True)
+class ItemTruncated:
+    """`conversation.item.truncated` by the server's own doing: only where the media is elsewhere."""
+
+    item_id: str
+    audio_end_ms: int
+    """How much of it the caller heard."""
+
+
 # --- from the rest --------------------------------------------------------------------------------
 
 
@@ -411,6 +441,8 @@ Event = (
     | AgentSaid
     | ResponseDone
     | OutputAccepted
+    | Playback
+    | ItemTruncated
     | ModelFault
     | ModelClosed
     | ToolResult

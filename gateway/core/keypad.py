@@ -5,6 +5,7 @@ import json
 from gateway.core.commands import Command, CreateItem, KeepSecret, Record
 from gateway.core.deadlines import Timer
 from gateway.core.digits import HIDDEN_S, LATE_KEYS_S, Collector, Entry, Keys, Step
+from gateway.core.elsewhere import refusal
 from gateway.core.plan import TurnMode
 from gateway.core.speaking import Speaking
 from gateway.core.state import CallState, Phase
@@ -66,6 +67,9 @@ class Keypad:
         """Begin an entry; return why not, or "". Keys pressed just before belong to it, and may complete it."""
         if self.collecting:
             return "another entry of keys is being taken", []
+        impossible = refusal(entry.collect) if self._state.plan.media_elsewhere else ""
+        if impossible:
+            return impossible, []
         commands: list[Command] = []
         self._collector = Collector(entry, now)
         if entry.collect.prompt:

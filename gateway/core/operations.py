@@ -6,6 +6,7 @@ from collections.abc import Callable
 from gateway.core import operator as op
 from gateway.core.commands import Command, CreateItem, Record
 from gateway.core.digits import Entry
+from gateway.core.elsewhere import refusal
 from gateway.core.events import OperatorAsked
 from gateway.core.keypad import Keypad
 from gateway.core.moving import Moving
@@ -41,6 +42,9 @@ class Operations:
 
     def press_keys(self, digits: str, tool_call_id: str = "") -> str:
         """Have keys pressed as soon as nothing plays; return why not, or ""."""
+        impossible = self._impossible(op.PressKeys(digits))
+        if impossible:
+            return impossible
         if len(self.keys_out) + len(digits) > MOST_KEYS_OUT:
             return "too many keys wait to be pressed"
         self.keys_out += digits
@@ -63,6 +67,8 @@ class Operations:
             refused = f"the call is {self._state.phase.value}"
         elif isinstance(event.action, op.EndCall):
             commands = end_call(now)
+        elif impossible := self._impossible(event.action):
+            refused = impossible
         else:
             refused, commands = self._do(event, now)
         outcome = f"refused: {refused}" if refused else "done"
@@ -117,6 +123,9 @@ class Operations:
         item = {"type": "message", "role": memory.role, "content": content}
         self._state.conversation.say(f"memory {command_id}", memory.role, memory.text)
         return "", [CreateItem(item, memory.after)]
+
+    def _impossible(self, action: op.Action) -> str:
+        return refusal(action) if self._state.plan.media_elsewhere else ""
 
     def _muted(self) -> Record:
         return Record("muted", {"caller": int(self._speaking.caller_muted), "agent": int(self._speaking.agent_muted)})

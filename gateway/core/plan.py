@@ -207,6 +207,8 @@ class CallPlan:
     max_cost_usd: float | None = None
     audio: AudioFormat = AudioFormat.PCMU
     """What the carrier is expected to speak; its stream has the last word."""
+    media_elsewhere: bool = False
+    """Whether the model's server has the caller, and no audio passes here; see `elsewhere.py`."""
     lead_ms: float = 400.0
     """How far audio may run ahead of the caller's ear."""
     start_s: float = 15.0

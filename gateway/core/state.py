@@ -8,6 +8,7 @@ from gateway.core.conversation import Conversation
 from gateway.core.deadlines import Deadlines
 from gateway.core.plan import CallPlan
 from gateway.core.playout import Playout
+from gateway.core.remoteplayout import RemotePlayout
 from gateway.core.responses import ResponseSlot, SlotState
 from gateway.core.toolcalls import ToolCalls
 from gateway.core.transfer import Transfer
@@ -44,7 +45,7 @@ class CallState:
         self.plan = plan
         self.phase = Phase.CONNECTING
         self.end_reason: EndReason | None = None
-        self.playout = Playout(plan.lead_ms)
+        self.playout: Playout | RemotePlayout = RemotePlayout() if plan.media_elsewhere else Playout(plan.lead_ms)
         self.playout.audio = plan.audio
         self.slot = ResponseSlot()
         self.tool_calls = ToolCalls()

@@ -16,6 +16,7 @@ from gateway.core.audio import AudioFormat
 from gateway.core.commands import (
     AppendAudio,
     CancelResponse,
+    ClearOutput,
     CommitInput,
     ConfigureAudio,
     ConfigureLanguage,
@@ -88,6 +89,7 @@ Encodable = (
     | SubmitToolOutput
     | CreateResponse
     | CancelResponse
+    | ClearOutput
 )
 
 
@@ -145,6 +147,8 @@ def text_of(command: Encodable) -> str:
             event = _create_response(command)
         case CancelResponse(response_id):
             event = {"type": "response.cancel", "response_id": response_id}
+        case ClearOutput():
+            event = {"type": "output_audio_buffer.clear"}
         case _:
             assert_never(command)
     return json.dumps(event)
@@ -358,7 +362,7 @@ DECODERS: Mapping[str, Callable[[Message], list[Event]]] = {
 HANDSHAKE = frozenset({"session.created", "session.updated"})
 
 _LATER = "the finished text comes with the matching done event"
-_CARRIER_PLAYS = "WebRTC and SIP sessions only: here the carrier plays and the playout ledger knows"
+_CARRIER_PLAYS = "SIP sessions only (`sideband.py`): here the carrier plays and the playout ledger knows"
 _MCP = "tools run by the API itself are not offered to it; the gateway runs tools"
 
 IGNORED: Mapping[str, str] = {
@@ -373,7 +377,7 @@ IGNORED: Mapping[str, str] = {
     "conversation.item.input_audio_transcription.failed": "the caller's turn stays without text; the model heard it",
     "input_audio_buffer.cleared": "we never clear the input",
     "input_audio_buffer.timeout_triggered": "the response that follows is announced by itself",
-    "input_audio_buffer.dtmf_event_received": "SIP sessions only: here digits come from the carrier",
+    "input_audio_buffer.dtmf_event_received": "SIP sessions only (`sideband.py`): here digits come from the carrier",
     "output_audio_buffer.started": _CARRIER_PLAYS,
     "output_audio_buffer.stopped": _CARRIER_PLAYS,
     "output_audio_buffer.cleared": _CARRIER_PLAYS,

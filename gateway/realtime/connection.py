@@ -142,10 +142,13 @@ class RealtimeConnection:
         *,
         open_socket: Dial = dial,
         rng: random.Random | None = None,
+        decode: Callable[[codec.Message], list[Event]] = codec.events,
     ) -> None:
+        """A `session` without audio formats leaves them to the server, as that of a SIP call does (`sideband.py`)."""
         self._open_socket = partial(open_socket, target.url, target.headers)
         self._session = session
         self._feed = feed
+        self._decode = decode
         self._rng = rng or random.Random()
         self._socket: TextSocket | None = None
         self._direct: DirectSocket | None = None
@@ -284,7 +287,7 @@ class RealtimeConnection:
         self._pulse.beat()
         try:
             message = codec.parse(frame)
-            events = codec.events(message)
+            events = self._decode(message)
         except RemoteProtocolError as broken:
             if self._too_many_bad(broken):
                 self._lost("protocol", "too many malformed events", permanent=False)
@@ -316,6 +319,8 @@ class RealtimeConnection:
 
     def _speaks_ours(self, message: codec.Message) -> bool:
         session = message.get("session")
+        if "" in self._formats:  # not ours to choose
+            return isinstance(session, dict)
         return isinstance(session, dict) and len(formats := _formats(session)) == 1 and formats <= self._formats
 
     def _ask_for_life(self) -> None:
