@@ -12,16 +12,18 @@ from typing import Literal, Protocol
 
 from gateway.agents import Agent, AgentsFile
 from gateway.carriers.base import CallOffer, Control
+from gateway.carriers.openai_sip.control import CARRIER, SipCalls, sideband_url
 from gateway.carriers.twilio.routes import Fallback
 from gateway.config import Settings
 from gateway.core import CallPlan
 from gateway.core.commands import EndReason
+from gateway.core.elsewhere import elsewhere
 from gateway.core.events import Briefed, Event
 from gateway.errors import ConfigError
 from gateway.hearing import Ear
 from gateway.metrics import Metrics
 from gateway.plans import plan_of, session_of
-from gateway.realtime import ModelTarget, RealtimeConnection
+from gateway.realtime import ModelTarget, RealtimeConnection, sideband
 from gateway.realtime.connection import Dial, dial
 from gateway.records.book import CallBook, CallLog, Pricing, Summary
 from gateway.records.recording import Recording
@@ -84,6 +86,8 @@ class CallMaker:
     are made."""
     brief: NewBriefing | None = None
     """Set once, before calls are made."""
+    sidebands: SipCalls | None = None
+    """Accepts the calls whose media OpenAI carries, and joins them. Set once, before calls are made."""
     imported: InitVar[Mapping[str, Sequence[CatalogueTool]]] = MappingProxyType({})
     """What `take_tools` takes, for tools that are known from the beginning."""
     catalogues: dict[str, Catalogue] = field(init=False, repr=False)
@@ -143,8 +147,10 @@ class CallMaker:
         plan = plan_of(
             agent, catalogue, briefing_s_min=PAST_S if goes_on and brief is not None else 0.0, audio=offer.audio
         )
+        if offer.carrier == CARRIER:
+            plan = elsewhere(plan)
         ports = Ports(
-            open_model=lambda feed: self._open_model(agent, plan, catalogue, feed),
+            open_model=lambda feed: self._open_model(agent, plan, catalogue, feed, offer),
             invoke=lambda command: self.desk.invoke(facts, catalogue, command),
             book=self._book(call_id, agent, plan, direction),
             control=(lambda command: control.carry_out(offer, command)) if control is not None else None,
@@ -162,13 +168,27 @@ class CallMaker:
             return None
         return lambda digits, command_id: keep(digits, asked_by(call_id, command_id) if command_id else "")
 
-    def _open_model(self, agent: Agent, plan: CallPlan, catalogue: Catalogue, feed: Callable[[Event], None]) -> Model:
+    def _open_model(
+        self, agent: Agent, plan: CallPlan, catalogue: Catalogue, feed: Callable[[Event], None], offer: CallOffer
+    ) -> Model:
         target = ModelTarget(self.settings.model_endpoint(agent.model), self.settings.model_headers())
         session = session_of(agent, plan, catalogue)
+        if self.sidebands is not None and plan.media_elsewhere:
+            call_id = offer.carrier_call_id
+            accepted_with = sideband.accept_session(session, plan, agent.model)
+            return RealtimeConnection(
+                ModelTarget(sideband_url(self.settings.model_url, call_id), target.headers),
+                sideband.HANDSHAKE_SESSION,
+                self.sidebands.listener(call_id, feed),
+                open_socket=self.sidebands.sideband(call_id, accepted_with, self.open_socket),
+                rng=self.rng,
+                decode=sideband.events,
+            )
         return RealtimeConnection(target, session, feed, open_socket=self.open_socket, rng=self.rng)
 
     def _book(self, call_id: str, agent: Agent, plan: CallPlan, direction: str) -> CallBook:
         path = self.settings.recordings_dir / f"{call_id}.wav"
+        records = agent.recording and not plan.media_elsewhere
         speech = agent.transcription.model if agent.transcription is not None else ""
         return CallBook(
             call_id,
@@ -176,7 +196,7 @@ class CallMaker:
             Pricing(agent.model, agent.price_as, speech),
             asyncio.get_running_loop().time(),
             turns=plan.turns,
-            open_recording=(lambda at_s, rate: _recording(path, at_s, rate)) if agent.recording else None,
+            open_recording=(lambda at_s, rate: _recording(path, at_s, rate)) if records else None,
             on_end=lambda summary: self._ended(call_id, direction, summary),
         )
 
