@@ -7,8 +7,8 @@ out ends what still lives.
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -19,14 +19,12 @@ from gateway.agents import AgentsFile
 from gateway.apikeys import KeyRing
 from gateway.briefing import Briefer
 from gateway.calls import CallMaker
-from gateway.carriers.base import CallOffer
-from gateway.carriers.twilio.control import TwilioControl
+from gateway.carriers.base import CallOffer, Control
+from gateway.carriers.front import Carrier, Front
 from gateway.carriers.twilio.rest import TwilioRest
-from gateway.carriers.twilio.routes import TwilioDoor
-from gateway.carriers.twilio.routes import router as twilio_router
-from gateway.carriers.twilio.signature import SignatureCheck
 from gateway.config import Settings, is_loopback
 from gateway.deliveries import deliveries_router
+from gateway.doors import open_carriers
 from gateway.log import mask_number
 from gateway.metrics import Metrics
 from gateway.office import Office, Ways
@@ -66,8 +64,8 @@ class Gateway:
     maker: CallMaker
     dialler: Dialler | None
     carrier: TwilioRest | None
-    control: TwilioControl
     vault: Vault
+    carriers: list[Carrier] = field(default_factory=list)
 
     def call_state(self, carrier_call_id: str, state: str, sequence: int | None = None) -> None:
         """Record the carrier's word about a call."""
@@ -130,17 +128,13 @@ def create_app(
     maker = CallMaker(settings, agents, reporter, office.desk, metrics, open_socket, imported=operations)
     maker.brief = Briefer(store, invoker.outgoing, settings.webhook_secret, office.desk.remember).for_call
     registry.make_session = maker.make
-    maker.control = control = TwilioControl(carrier, registry, settings.public_url, settings.twilio_from_number)
-    registry.on_over = control.call_over
     vault = Vault(ttl_s=settings.vault_ttl_s, limit=settings.vault_max)
     maker.keep_secret = vault.keep
-    gateway = Gateway(
-        settings, agents, store, registry, metrics, invoker, office, maker, dialler, carrier, control, vault
-    )
+    gateway = Gateway(settings, agents, store, registry, metrics, invoker, office, maker, dialler, carrier, vault)
     # No pages about itself, and no redirect for a trailing slash: it would lose the POST that Twilio signed.
     app = FastAPI(lifespan=_lifespan, redirect_slashes=False, openapi_url=None)
     app.state.gateway = gateway
-    app.include_router(twilio_router(_door(settings, gateway, maker)))
+    _open_doors(app, gateway)
     app.include_router(results_router(LateResults(store, office.desk, agents, settings.webhook_secret, metrics)))
     _operator_routes(app, gateway, maker)
     if dialler is not None:
@@ -159,18 +153,31 @@ def _store(url: str) -> CallStore:
     return Store.open(url)
 
 
-def _door(settings: Settings, gateway: Gateway, maker: CallMaker) -> TwilioDoor:
-    tokens = [t.get_secret_value() for t in (settings.twilio_auth_token, settings.twilio_auth_token_secondary) if t]
-    return TwilioDoor(
+def _open_doors(app: FastAPI, gateway: Gateway) -> None:
+    settings = gateway.settings
+    front = Front(
         public_url=settings.public_url,
-        stream_url=f"{settings.stream_origin}/twilio/media",
-        account_id=settings.twilio_account_sid,
-        signatures=SignatureCheck(tokens, settings.public_url, allow_unsigned=settings.allow_unsigned),
+        stream_origin=settings.stream_origin,
+        allow_unsigned=settings.allow_unsigned,
         calls=gateway.registry,
         reports=gateway,
-        fallback=maker.fallback,
-        control=gateway.control,
+        fallback=gateway.maker.fallback,
     )
+    controls: dict[str, Control] = {}
+    for carrier in open_carriers(settings, front, gateway.carrier):
+        gateway.carriers.append(carrier)
+        if carrier.router is not None:
+            app.include_router(carrier.router)
+        if carrier.control is not None:
+            controls[carrier.name] = carrier.control
+
+    def over(offer: CallOffer) -> None:
+        control = controls.get(offer.carrier)
+        if control is not None:
+            control.call_over(offer.carrier_call_id)
+
+    gateway.maker.controls = controls
+    gateway.registry.on_over = over
 
 
 def _operator_routes(app: FastAPI, gateway: Gateway, maker: CallMaker) -> None:
@@ -229,7 +236,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             logger.warning("%s calls of an earlier process had no end; they have one now", orphans)
         try:
             async with gateway.office.open(gateway.maker):
-                async with gateway.control.running(), asyncio.TaskGroup() as group:
+                async with AsyncExitStack() as doors, asyncio.TaskGroup() as group:
+                    for carrier in gateway.carriers:
+                        await doors.enter_async_context(carrier.running())
                     group.create_task(gateway.registry.run(), name="calls")
                     yield
                     gateway.registry.stop()

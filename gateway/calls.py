@@ -12,8 +12,8 @@ from typing import Literal, Protocol
 
 from gateway.agents import Agent, AgentsFile
 from gateway.carriers.base import CallOffer, Control
+from gateway.carriers.front import Fallback
 from gateway.carriers.openai_sip.control import CARRIER, SipCalls, sideband_url
-from gateway.carriers.twilio.routes import Fallback
 from gateway.config import Settings
 from gateway.core import CallPlan
 from gateway.core.commands import EndReason
@@ -79,8 +79,8 @@ class CallMaker:
     metrics: Metrics
     open_socket: Dial = dial
     rng: random.Random = field(default_factory=random.Random)
-    control: Control | None = None
-    """What the carrier does with a call beside its stream. Set once, before calls are made."""
+    controls: Mapping[str, Control] = field(default_factory=dict)
+    """What the carriers, by name, do with a call beside its stream. Set once, before calls are made."""
     keep_secret: Callable[[str, str], Awaitable[str]] | None = None
     """Puts digits into the vault, under a further name if one is given, and returns their token. Set once, before calls
     are made."""
@@ -142,7 +142,7 @@ class CallMaker:
             carrier=offer.carrier,
             carrier_call_id=offer.carrier_call_id,
         )
-        catalogue, control = self.catalogues[agent.name], self.control
+        catalogue, control = self.catalogues[agent.name], self.controls.get(offer.carrier)
         brief = self.brief(facts, agent, goes_on) if self.brief is not None else None
         plan = plan_of(
             agent, catalogue, briefing_s_min=PAST_S if goes_on and brief is not None else 0.0, audio=offer.audio

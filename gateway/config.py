@@ -24,11 +24,11 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gateway.apikeys import KeyRing, plain_entry
+from gateway.carrierconfig import PREFIX, CarrierSettings, secret
 from gateway.errors import ConfigError
 
-__all__ = ["Settings", "database_sentence", "is_loopback", "load_settings"]
+__all__ = ["PREFIX", "Settings", "database_sentence", "is_loopback", "load_settings"]
 
-PREFIX = "GATEWAY_"
 DOTENV = ".env"
 MAX_SECRET_FILE_BYTES = 64 * 1024
 AZURE_SUFFIXES = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com")
@@ -42,17 +42,11 @@ LOCAL_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 Network = IPv4Network | IPv6Network
 
 
-def _secret(name: str, description: str, *, plain: str = "") -> Any:
-    """Declare an optional secret; `plain` is a well-known variable name that is accepted too."""
-    aliases = [PREFIX + name.upper(), *([plain] if plain else [])]
-    return Field(default=None, validation_alias=AliasChoices(*aliases), description=description)
-
-
 def _host_name() -> str:
     return re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname())[:64] or "gateway"
 
 
-class Settings(BaseSettings):
+class Settings(CarrierSettings):
     """One deployment. Build it with `load_settings`, or directly in tests."""
 
     model_config = SettingsConfigDict(
@@ -85,7 +79,7 @@ class Settings(BaseSettings):
     )
     recordings_dir: Path = Field(default=Path("recordings"), description="Folder of the two-channel WAV files.")
 
-    openai_api_key: SecretStr | None = _secret(
+    openai_api_key: SecretStr | None = secret(
         "openai_api_key", "Key of the realtime model; OPENAI_API_KEY works too.", plain="OPENAI_API_KEY"
     )
     model_url: str = Field(
@@ -105,10 +99,10 @@ class Settings(BaseSettings):
         pattern=r"^AC[0-9a-fA-F]{32}$",
         description="Account; needed for outbound calls, transfer and hang-up by REST, not to answer calls.",
     )
-    twilio_auth_token: SecretStr | None = _secret(
+    twilio_auth_token: SecretStr | None = secret(
         "twilio_auth_token", "Checks the signature of every webhook and stream.", plain="TWILIO_AUTH_TOKEN"
     )
-    twilio_auth_token_secondary: SecretStr | None = _secret(
+    twilio_auth_token_secondary: SecretStr | None = secret(
         "twilio_auth_token_secondary", "Also accepted in signatures, while the token is being rotated."
     )
     twilio_api_key_sid: str | None = Field(
@@ -116,7 +110,7 @@ class Settings(BaseSettings):
         pattern=r"^SK[0-9a-fA-F]{32}$",
         description="API key for REST, better than the account's own token.",
     )
-    twilio_api_key_secret: SecretStr | None = _secret("twilio_api_key_secret", "Secret of the API key.")
+    twilio_api_key_secret: SecretStr | None = secret("twilio_api_key_secret", "Secret of the API key.")
     twilio_api_url: str = Field(
         default="https://api.twilio.com", description="Origin of Twilio's REST API, or of a simulator."
     )
@@ -135,7 +129,7 @@ class Settings(BaseSettings):
         description="Keys of our own HTTP API, comma separated: NAME:sha256:HEX as `gateway key NAME` makes it, or the "
         "key itself, at least 16 characters. None: the API is off.",
     )
-    client_key: SecretStr | None = _secret(
+    client_key: SecretStr | None = secret(
         "client_key",
         "Key that `gateway call` and `gateway operate` present; else the first of GATEWAY_API_KEYS that is in clear.",
     )
@@ -150,7 +144,7 @@ class Settings(BaseSettings):
     vault_max: int = Field(
         default=1000, ge=1, le=100_000, description="Entries the vault holds at once; when full, none is taken."
     )
-    webhook_secret: SecretStr | None = _secret(
+    webhook_secret: SecretStr | None = secret(
         "webhook_secret", "Signs tool webhooks of tools that name no secret of their own (whsec_… or raw)."
     )
     webhook_allow_cidrs: Annotated[tuple[Network, ...], NoDecode] = Field(

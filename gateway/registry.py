@@ -73,8 +73,8 @@ class Registry:
     def __init__(self, max_calls: int, make_session: SessionFactory | None = None) -> None:
         self.make_session = make_session
         """Set once, before calls are offered."""
-        self.on_over: Callable[[str], None] = lambda carrier_call_id: None
-        """Told the carrier's id of each call that has ended here. Set once, before calls are offered."""
+        self.on_over: Callable[[CallOffer], None] = lambda offer: None
+        """Told of each call that has ended here, once `outcome` knows how. Set once, before calls are offered."""
         self.max_calls = max_calls
         self._offered: dict[str, _Offered] = {}
         self._tokens: dict[str, _Admission] = {}
@@ -141,7 +141,7 @@ class Registry:
         self._offered[offer.carrier_call_id] = offered = _Offered(session, token, again, now)
         self._remember(session.call_id)
         if known is not None:
-            self.on_over(offer.carrier_call_id)
+            self.on_over(offer)
         task = self._group.create_task(session.run(), name=session.call_id)
         task.add_done_callback(lambda _: self._forget(offer.carrier_call_id, offered))
         return token
@@ -212,9 +212,13 @@ class Registry:
         self.draining = True
 
     def hand_over(self) -> None:
-        """Send every live call away: its stream ends and the carrier offers it again, to another node."""
+        """Send the live calls away: the stream ends and the carrier offers the call again, to another node.
+
+        Calls of a carrier that would not ask again go on until `stop`.
+        """
         for session in self.sessions():
-            session.feed(DrainAsked())
+            if session.offer.comes_back:
+                session.feed(DrainAsked())
 
     def stop(self) -> None:
         """End what still lives and let `run` return."""
@@ -238,20 +242,22 @@ class Registry:
         session.abandon()
         for token in (offered.token, offered.resumes_with):
             self._tokens.pop(_hash(token), None)
-        if self._offered.get(carrier_call_id) is offered:
+        newest = self._offered.get(carrier_call_id) is offered
+        if newest:
             del self._offered[carrier_call_id]
-            self.on_over(carrier_call_id)
         self._left.set()
         reason = session.call.end_reason or EndReason.STOPPED
         if offered.reported and reason in RESUMABLE:
             reason = EndReason.CALLER_HANGUP
         self._ended[carrier_call_id] = Ended(session.offer.agent, reason, offered.again)
         self._ended.move_to_end(carrier_call_id)
-        if offered.claimed and not offered.reported and reason not in UNOWED:
+        if offered.claimed and session.offer.comes_back and not offered.reported and reason not in UNOWED:
             self._owed.add(carrier_call_id)
         while len(self._ended) > KEPT_ENDED:
             forgotten, _ = self._ended.popitem(last=False)
             self._owed.discard(forgotten)
+        if newest:
+            self.on_over(session.offer)
 
 
 def new_call_id() -> str:

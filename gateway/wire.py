@@ -1,6 +1,6 @@
-"""One text socket, whatever carries it: a real WebSocket or an in-memory pair.
+"""One message socket, whatever carries it: a real WebSocket or an in-memory pair.
 
-The carrier's media socket and the model's socket both speak JSON text frames. Code on either side of
+The model's socket speaks JSON text frames, a carrier's media socket text, binary or both. Code on either side of
 them is written against `TextSocket`, so that the same code runs over loopback and, joined by `pipe()`,
 on a virtual clock.
 """
@@ -34,8 +34,8 @@ class TextSocket(Protocol):
     async def receive(self) -> str | bytes:
         """Return the next frame; text as `str`. Raises `WireClosed` once nothing is left to read."""
 
-    async def send(self, text: str) -> None:
-        """Send one text frame. Waits while the peer does not read. Raises `WireClosed`."""
+    async def send(self, frame: str | bytes) -> None:
+        """Send one frame: text as `str`. Waits while the peer does not read. Raises `WireClosed`."""
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close; safe to call twice and after the peer closed."""
@@ -45,7 +45,7 @@ class TextSocket(Protocol):
 class DirectSocket(TextSocket, Protocol):
     """A socket that can also do without a task: frames are handed over inside the peer's own call."""
 
-    def send_soon(self, text: str) -> bool:
+    def send_soon(self, frame: str | bytes) -> bool:
         """Send now if that needs no waiting; False: nothing was sent. Never raises."""
 
     async def pump(self, take: Callable[[str | bytes], None]) -> "WireClosed":
@@ -67,9 +67,9 @@ class WebSocketEnd:
         except ConnectionClosed as closed:
             raise _wire_closed(closed) from None
 
-    async def send(self, text: str) -> None:
+    async def send(self, frame: str | bytes) -> None:
         try:
-            await self._connection.send(text)
+            await self._connection.send(frame)
         except ConnectionClosed as closed:
             raise _wire_closed(closed) from None
 
@@ -111,18 +111,18 @@ class PipeEnd:
         _wake(self._room)
         return self._inbox.popleft()
 
-    async def send(self, text: str | bytes) -> None:
+    async def send(self, frame: str | bytes) -> None:
         while len(self._peer._inbox) >= self.LIMIT and self._closed is None:
             self._peer._room = asyncio.get_running_loop().create_future()
             await self._peer._room
         if self._closed is not None:
             raise WireClosed(self._closed.code, self._closed.reason)
-        self._peer._arrive(text)
+        self._peer._arrive(frame)
 
-    def send_soon(self, text: str | bytes) -> bool:
+    def send_soon(self, frame: str | bytes) -> bool:
         if self._closed is not None or len(self._peer._inbox) >= self.LIMIT:
             return False
-        self._peer._arrive(text)
+        self._peer._arrive(frame)
         return True
 
     async def pump(self, take: Callable[[str | bytes], None]) -> WireClosed:

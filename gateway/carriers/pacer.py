@@ -1,4 +1,4 @@
-"""Play-out for carriers that take frames and nothing else: AudioSocket, RTP, whoever has no clear and no marks.
+"""Play-out for carriers that want exact frames: AudioSocket, RTP, Vonage, and whoever has no clear and no marks.
 
 Theory. The core expects of every leg that audio plays in order, that a clear drops what has not played and that each
 mark comes back once when what was sent before it has played. Where the carrier has none of this, all of it is kept
@@ -18,12 +18,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.carriers.base import Feed
+from gateway.core.audio import AudioFormat
 from gateway.core.events import MarkPlayed
 
 __all__ = ["Pacer"]
 
 FRAME_S = 0.02
-MU_LAW_SILENCE = 0xFF
 MOST_LATE_S = 1.0
 """A loop that stood still for longer does not make up for it."""
 
@@ -34,7 +34,7 @@ class _Mark:
 
 
 class Pacer:
-    """One leg's play-out. `send` takes one frame, mu-law, and must not block; `feed` gets `MarkPlayed`.
+    """One leg's play-out. `send` takes one frame and must not block; `feed` gets `MarkPlayed`.
 
     Await `run` in the leg's task group; it ends when cancelled or after `close`.
     """
@@ -44,26 +44,33 @@ class Pacer:
         send: Callable[[bytes], None],
         feed: Feed,
         *,
-        frame_bytes: int = 160,
+        audio: AudioFormat = AudioFormat.PCMU,
         ahead: int = 1,
         idle_silence: bool = False,
+        send_mark: Callable[[str], None] | None = None,
     ) -> None:
+        """`send_mark` takes a mark's name when the frames before it have left, where the carrier echoes marks."""
         self._send = send
         self._feed = feed
-        self._frame_bytes = frame_bytes
+        self._frame_bytes = round(1000 * FRAME_S) * audio.bytes_per_ms
+        self._silence = audio.silence * (self._frame_bytes // audio.sample_bytes)
+        self._send_mark = send_mark
         self._ahead_s = ahead * FRAME_S
         self._idle_silence = idle_silence
         self._queue: deque[bytes | _Mark] = deque()
-        self._partial = b""
-        """The beginning of a frame, from pieces that ended in its middle."""
+        self._queued_bytes = 0
         self._echoes: deque[tuple[float, str]] = deque()
         """Marks whose audio has left, and when it will have played."""
+        self._passing: deque[str] = deque()
+        """Marks of the frame at hand, which leave behind it."""
         self._wake = asyncio.Event()
         self._closed = False
 
     def play(self, payload: str) -> None:
-        """Queue base64 mu-law behind what was queued before."""
-        self._queue.append(binascii.a2b_base64(payload))
+        """Queue base64 behind what was queued before."""
+        audio = binascii.a2b_base64(payload)
+        self._queue.append(audio)
+        self._queued_bytes += len(audio)
         self._wake.set()
 
     def mark(self, name: str) -> None:
@@ -74,7 +81,7 @@ class Pacer:
     def clear(self) -> None:
         """Drop what has not left, and every mark that has not come back."""
         self._queue.clear()
-        self._partial = b""
+        self._queued_bytes = 0
         self._echoes.clear()
 
     def close(self) -> None:
@@ -89,13 +96,12 @@ class Pacer:
         next_s = loop.time()
         while not self._closed:
             self._echo(loop.time())
-            idle = not self._queue and not self._partial
-            if idle and not self._idle_silence:
-                await self._sleep_until(self._echoes[0][0] if self._echoes else None)
+            if not self._queue and not self._idle_silence:
+                await self._sleep_until(None)
                 next_s = max(next_s, loop.time())
                 continue
-            if loop.time() < next_s - self._ahead_s:
-                await self._sleep_until(next_s - self._ahead_s)
+            if loop.time() < next_s - self._lead_s():
+                await self._sleep_until(next_s - self._lead_s())
                 continue
             if loop.time() - next_s > MOST_LATE_S:
                 next_s = loop.time()
@@ -103,23 +109,40 @@ class Pacer:
             if frame:
                 self._send(frame)
                 next_s += FRAME_S
+            while self._passing:
+                self._pass_mark(self._passing.popleft())
+
+    def _lead_s(self) -> float:
+        """Return how early the next frame may leave: one that is not full waits for what may follow."""
+        whole = self._queued_bytes >= self._frame_bytes or (self._queue and not self._queued_bytes)
+        return self._ahead_s if whole else min(self._ahead_s, FRAME_S)
 
     def _frame(self, begins_s: float) -> bytes:
         """Return the next frame, which plays at `begins_s`; b"" when only marks were waiting."""
-        while self._queue and len(self._partial) < self._frame_bytes:
+        frame = b""
+        while self._queue and len(frame) < self._frame_bytes:
             item = self._queue.popleft()
             if isinstance(item, _Mark):
-                played_s = begins_s + len(self._partial) / self._frame_bytes * FRAME_S
-                self._echoes.append((played_s, item.name))
+                self._reached(item.name, begins_s + len(frame) / self._frame_bytes * FRAME_S)
             else:
-                self._partial += item
-        frame, rest = self._partial[: self._frame_bytes], self._partial[self._frame_bytes :]
+                frame += item
+        frame, rest = frame[: self._frame_bytes], frame[self._frame_bytes :]
         if rest:
             self._queue.appendleft(rest)
-        self._partial = b""
+        self._queued_bytes -= len(frame)
         if not frame and not self._idle_silence:
             return b""
-        return frame.ljust(self._frame_bytes, bytes([MU_LAW_SILENCE]))
+        return frame + self._silence[len(frame) :]
+
+    def _pass_mark(self, name: str) -> None:
+        if self._send_mark is not None:
+            self._send_mark(name)
+
+    def _reached(self, name: str, played_s: float) -> None:
+        if self._send_mark is None:
+            self._echoes.append((played_s, name))
+        else:
+            self._passing.append(name)
 
     def _echo(self, now: float) -> None:
         while self._echoes and self._echoes[0][0] <= now:

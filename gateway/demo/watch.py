@@ -187,8 +187,8 @@ class _Listening:
                 return frame  # whoever the frame is for says what is wrong with it
         return frame
 
-    async def send(self, text: str) -> None:
-        await self._socket.send(text)
+    async def send(self, frame: str | bytes) -> None:
+        await self._socket.send(frame)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         await self._socket.close(code, reason)

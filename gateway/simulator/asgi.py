@@ -234,7 +234,7 @@ def _scope(url: str, headers: Mapping[str, str], socket: PipeEnd) -> Message:
         "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in lines.items()],
         "client": ("127.0.0.1", 1),
         "server": (parts.hostname or "", parts.port or (443 if secure else 80)),
-        "subprotocols": [],
+        "subprotocols": [name.strip() for name in lines.get("sec-websocket-protocol", "").split(",") if name.strip()],
         "state": {},
         "extensions": {"websocket.http.response": {}, DIRECT_EXTENSION: socket},
     }

@@ -71,15 +71,15 @@ class DelayedSocket:
             self._take = None
         return WireClosed(self._closed.code, self._closed.reason)
 
-    async def send(self, text: str) -> None:
+    async def send(self, frame: str | bytes) -> None:
         if self._closed is not None:
             raise WireClosed(self._closed.code, self._closed.reason)
-        self._up.then(self._hand_over, text)
+        self._up.then(self._hand_over, frame)
 
-    def send_soon(self, text: str) -> bool:
+    def send_soon(self, frame: str | bytes) -> bool:
         if self._closed is not None:
             return False
-        self._up.then(self._hand_over, text)
+        self._up.then(self._hand_over, frame)
         return True
 
     async def close(self, code: int = 1000, reason: str = "") -> None:

@@ -50,14 +50,14 @@ class Wire:
             self.sent.append(json.loads(frame))
         return frame
 
-    async def send(self, text: str) -> None:
-        for frame in self._rewrite(self, json.loads(text)):
-            await self.put(frame)
+    async def send(self, frame: str | bytes) -> None:
+        for changed in self._rewrite(self, json.loads(frame)):
+            await self.put(changed)
 
     async def put(self, frame: Frame) -> None:
         """Send what the server did not."""
         raw = frame if isinstance(frame, str | bytes) else json.dumps(frame)
-        await self._socket.send(raw)  # type: ignore[arg-type]  # the pipe takes binary frames too
+        await self._socket.send(raw)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         await self._socket.close(code, reason)
@@ -119,7 +119,7 @@ class Stream:
 
     async def send(self, frame: Frame) -> None:
         raw = frame if isinstance(frame, str | bytes) else json.dumps(frame)
-        await self.socket.send(raw)  # type: ignore[arg-type]  # the pipe takes binary frames too
+        await self.socket.send(raw)
 
     async def start(self, token: str, call_sid: str = "CA" + "7" * 32, account: str = ACCOUNT, **body: object) -> None:
         form = {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1}

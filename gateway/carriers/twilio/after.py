@@ -4,29 +4,14 @@ from fastapi import Request
 from starlette.datastructures import MultiDict
 
 from gateway.carriers.base import RESUMABLE, Over, TokenRefused
+from gateway.carriers.front import MOST_AGAIN, SPOKEN_END
 from gateway.carriers.twilio import verbs
 from gateway.carriers.twilio.door import TwilioDoor
 from gateway.carriers.twilio.media import MediaSockets
 from gateway.carriers.twilio.transfers import Transfer
-from gateway.core.commands import EndReason
 from gateway.core.events import TransferState
 
 __all__ = ["MOST_AGAIN", "after", "again_of", "apology", "attempt_of", "come_back"]
-
-MOST_AGAIN = 3
-"""How often one call may be offered again after its stream broke."""
-SPOKEN_END = frozenset(
-    {
-        EndReason.CALLER_HANGUP,
-        EndReason.AGENT_HANGUP,
-        EndReason.OPERATOR_HANGUP,
-        EndReason.DURATION_LIMIT,
-        EndReason.COST_LIMIT,
-        EndReason.TRANSFERRED,
-        EndReason.IDLE,
-    }
-)
-"""Ends after which the caller has nothing more to hear."""
 
 
 def again_of(request: Request) -> int:

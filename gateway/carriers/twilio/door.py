@@ -4,14 +4,14 @@ import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 from urllib.parse import parse_qsl
 
 from fastapi import Request, Response, WebSocket
 from starlette.datastructures import MultiDict
 
 from gateway.bodies import BodyRefused, read_body
-from gateway.carriers.base import CallOffer, Switchboard
+from gateway.carriers.base import Switchboard
+from gateway.carriers.front import Fallback, Reports
 from gateway.carriers.twilio.control import TwilioControl
 from gateway.carriers.twilio.signature import SIGNATURE_HEADER, SignatureCheck
 
@@ -26,30 +26,6 @@ TERMINAL = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
 """Values of `CallStatus` after which nothing more happens to a call."""
 
 _is_sid = re.compile(r"[A-Z]{2}[0-9a-zA-Z]{8,62}").fullmatch
-
-
-@dataclass(frozen=True, slots=True)
-class Fallback:
-    """What the caller hears when the agent cannot go on."""
-
-    say: str | None = None
-    dial: str | None = None
-
-
-class Reports(Protocol):
-    """Where the carrier's word about a call goes."""
-
-    def call_state(self, carrier_call_id: str, state: str, sequence: int | None = None) -> None:
-        """Record the carrier's state of a call; it only moves forward."""
-
-    def call_refused(self, offer: CallOffer, why: str) -> None:
-        """Record a call that was turned away."""
-
-    async def attempt_state(self, attempt_id: str, carrier_call_id: str, state: str, sequence: int | None) -> None:
-        """Record the carrier's state of an outbound attempt."""
-
-    async def attempt_agent(self, attempt_id: str, carrier_call_id: str) -> str | None:
-        """Return the agent of an attempt that this call belongs to; None when there is no such attempt."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,15 +4,15 @@ import asyncio
 import logging
 
 from fastapi import WebSocket
-from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from gateway.carriers.base import TokenRefused
+from gateway.carriers.sockets import WebSocketSocket, direct
 from gateway.carriers.twilio import codec
 from gateway.carriers.twilio.door import TwilioDoor, raw_path
 from gateway.carriers.twilio.leg import TwilioLeg
 from gateway.carriers.twilio.signature import SIGNATURE_HEADER
 from gateway.errors import RemoteProtocolError
-from gateway.wire import DIRECT_EXTENSION, DirectSocket, WireClosed
+from gateway.wire import WireClosed
 
 __all__ = ["MediaSockets"]
 
@@ -22,42 +22,6 @@ START_S = 5.0
 """From the accepted socket to a valid `start`."""
 MAX_UNSTARTED = 200
 """Media sockets that may wait for their `start` at once."""
-
-
-class _Socket:
-    """A Starlette WebSocket as a `TextSocket`."""
-
-    def __init__(self, websocket: WebSocket) -> None:
-        self._websocket = websocket
-
-    async def receive(self) -> str | bytes:
-        if self._websocket.application_state is WebSocketState.DISCONNECTED:
-            raise WireClosed(1000)
-        message = await self._websocket.receive()
-        if message["type"] == "websocket.disconnect":
-            raise WireClosed(message.get("code", 1006), message.get("reason") or "")
-        text: str | bytes | None = message.get("text")
-        return text if text is not None else message.get("bytes", b"")
-
-    async def send(self, text: str) -> None:
-        try:
-            await self._websocket.send_text(text)
-        except (WebSocketDisconnect, RuntimeError):
-            raise WireClosed(1006) from None
-
-    async def close(self, code: int = 1000, reason: str = "") -> None:
-        if self._websocket.application_state is WebSocketState.DISCONNECTED:
-            return
-        try:
-            await self._websocket.close(code, reason)
-        except (WebSocketDisconnect, RuntimeError):
-            raise WireClosed(1006) from None
-
-
-def _direct(websocket: WebSocket) -> DirectSocket | None:
-    """Return the socket under the ASGI connection, where the host hands it over: a frame then wakes no task."""
-    offered = websocket.scope.get("extensions", {}).get(DIRECT_EXTENSION)
-    return offered if isinstance(offered, DirectSocket) else None
 
 
 class MediaSockets:
@@ -84,7 +48,7 @@ class MediaSockets:
             await websocket.close(1008)
             return
         await websocket.accept()
-        socket = _Socket(websocket)
+        socket = WebSocketSocket(websocket)
         start = await self._start(socket)
         if start is None:
             return
@@ -96,7 +60,7 @@ class MediaSockets:
             await self._close(socket)
             return
         self.supersede(start.carrier_call_id)
-        leg = self._legs[start.carrier_call_id] = TwilioLeg(_direct(websocket) or socket, start.stream_id, session.feed)
+        leg = self._legs[start.carrier_call_id] = TwilioLeg(direct(websocket) or socket, start.stream_id, session.feed)
         try:
             session.attach(leg, start.stream_id)
             await leg.run()
@@ -104,7 +68,7 @@ class MediaSockets:
             if self._legs.get(start.carrier_call_id) is leg:
                 del self._legs[start.carrier_call_id]
 
-    async def _start(self, socket: _Socket) -> codec.Start | None:
+    async def _start(self, socket: WebSocketSocket) -> codec.Start | None:
         """Wait for a valid `start`; close the socket when it does not come."""
         self._unstarted += 1
         try:
@@ -124,7 +88,7 @@ class MediaSockets:
         finally:
             self._unstarted -= 1
 
-    async def _close(self, socket: _Socket) -> None:
+    async def _close(self, socket: WebSocketSocket) -> None:
         try:
             await socket.close(1008)
         except WireClosed:

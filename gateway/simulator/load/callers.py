@@ -98,10 +98,10 @@ class _Watched:
             log.received_bytes += payload_bytes(frame)
         return frame
 
-    async def send(self, text: str) -> None:
-        if text.startswith(MEDIA) and SILENT_PAYLOAD not in text:
+    async def send(self, frame: str | bytes) -> None:
+        if isinstance(frame, str) and frame.startswith(MEDIA) and SILENT_PAYLOAD not in frame:
             self._log.sent_at.append(self._loop.time())
-        await self._socket.send(text)
+        await self._socket.send(frame)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         await self._socket.close(code, reason)

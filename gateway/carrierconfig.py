@@ -1,0 +1,147 @@
+"""Settings of the carriers beside Twilio: a part of `config.Settings`, by which each door is opened or stays shut.
+
+A carrier whose first setting here is missing has no routes. What the values are and where to find them at the vendor
+is in `carriers/NAME/README.md`.
+"""
+
+import base64
+import binascii
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings
+
+__all__ = ["PREFIX", "CarrierSettings", "secret"]
+
+PREFIX = "GATEWAY_"
+E164 = r"^\+[1-9]\d{6,14}$"
+
+
+def secret(name: str, description: str, *, plain: str = "") -> Any:
+    """Declare an optional secret; `plain` is a well-known variable name that is accepted too."""
+    aliases = [PREFIX + name.upper(), *([plain] if plain else [])]
+    return Field(default=None, validation_alias=AliasChoices(*aliases), description=description)
+
+
+class CarrierSettings(BaseSettings):
+    """Mixed into `Settings`."""
+
+    telnyx_public_key: str | None = Field(
+        default=None, description="Account's public key, base64: checks every Telnyx webhook. Opens `/telnyx`."
+    )
+    telnyx_api_key: SecretStr | None = secret(
+        "telnyx_api_key", "Answers, transfers and ends calls by Telnyx' Call Control API.", plain="TELNYX_API_KEY"
+    )
+    telnyx_api_url: str = Field(
+        default="https://api.telnyx.com", description="Origin of Telnyx' API, or of a simulator."
+    )
+
+    signalwire_signing_key: SecretStr | None = secret(
+        "signalwire_signing_key", "Signing key of the project: checks every SignalWire webhook. Opens `/signalwire`."
+    )
+    signalwire_project_id: str | None = Field(default=None, description="Project; needed for transfers by REST.")
+    signalwire_api_token: SecretStr | None = secret("signalwire_api_token", "Token of SignalWire's REST API.")
+    signalwire_api_url: str | None = Field(
+        default=None, description="Origin of the space: https://SPACE.signalwire.com, or of a simulator."
+    )
+
+    plivo_auth_token: SecretStr | None = secret(
+        "plivo_auth_token", "Checks every Plivo webhook and stream, and uses its API. Opens `/plivo`."
+    )
+    plivo_auth_id: str | None = Field(
+        default=None, pattern=r"^[A-Za-z0-9]{10,40}$", description="Account; needed for transfers by REST."
+    )
+    plivo_api_url: str = Field(default="https://api.plivo.com", description="Origin of Plivo's API, or of a simulator.")
+
+    vonage_signature_secret: SecretStr | None = secret(
+        "vonage_signature_secret", "Signature secret of the account: checks every Vonage webhook. Opens `/vonage`."
+    )
+    vonage_application_id: str | None = Field(default=None, description="Application; needed for transfers by REST.")
+    vonage_private_key: SecretStr | None = secret("vonage_private_key", "Private key of the application, PEM.")
+    vonage_api_url: str = Field(
+        default="https://api.nexmo.com", description="Origin of Vonage's API, or of a simulator."
+    )
+
+    jambonz_webhook_secret: SecretStr | None = secret(
+        "jambonz_webhook_secret", "Webhook secret: checks every jambonz webhook. Opens `/jambonz`."
+    )
+    jambonz_account_sid: str | None = Field(default=None, description="Account; needed for transfers by REST.")
+    jambonz_api_key: SecretStr | None = secret("jambonz_api_key", "Key of the jambonz API.")
+    jambonz_api_url: str | None = Field(default=None, description="Origin of the jambonz API, or of a simulator.")
+
+    genesys_api_key: SecretStr | None = secret(
+        "genesys_api_key", "API key of the AudioHook or Audio Connector integration. Opens `/genesys`."
+    )
+    genesys_client_secret: SecretStr | None = secret(
+        "genesys_client_secret", "Client secret of that integration, base64: checks every Genesys upgrade."
+    )
+
+    asterisk_password: SecretStr | None = secret(
+        "asterisk_password", "Password that Asterisk's chan_websocket presents. Opens `/asterisk`."
+    )
+    asterisk_username: str = Field(
+        default="asterisk", pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="User name that goes with it."
+    )
+    asterisk_ari_url: str | None = Field(
+        default=None, description="Origin of Asterisk's REST interface, for transfer and hang-up of the caller's leg."
+    )
+    asterisk_ari_username: str = Field(default="gateway", description="ARI user.")
+    asterisk_ari_password: SecretStr | None = secret("asterisk_ari_password", "Password of the ARI user.")
+    asterisk_dial_context: str = Field(
+        default="gateway-out",
+        pattern=r"^[A-Za-z0-9_.-]{1,79}$",
+        description="Dialplan context that callers are sent to when they are transferred; the extension is the number.",
+    )
+    audiosocket_listen: str | None = Field(
+        default=None,
+        pattern=r"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+):\d{1,5}$",
+        description="HOST:PORT on which AudioSocket is served, loopback or a private network: it has neither TLS nor "
+        "a password. None: it is not.",
+    )
+
+    openai_webhook_secret: SecretStr | None = secret(
+        "openai_webhook_secret",
+        "Signing secret (whsec_…) of the webhook endpoint for SIP calls at OpenAI. Opens `/openai`.",
+        plain="OPENAI_WEBHOOK_SECRET",
+    )
+
+    browser_phone: bool = Field(
+        default=False, description="Serve `/console`, a page from which agents are called. Needs the extra `browser`."
+    )
+
+    @field_validator("telnyx_public_key")
+    @classmethod
+    def _ed25519_key(cls, value: str | None) -> str | None:
+        try:
+            raw = base64.b64decode(value or "", validate=True)
+        except binascii.Error:
+            raw = b""
+        if value is not None and len(raw) != 32:
+            raise ValueError("must be the account's public key, 44 characters of base64")
+        return value
+
+    @field_validator(
+        "telnyx_api_url",
+        "signalwire_api_url",
+        "plivo_api_url",
+        "vonage_api_url",
+        "jambonz_api_url",
+        "asterisk_ari_url",
+    )
+    @classmethod
+    def _rest_origin(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value.strip())
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username is not None:
+            raise ValueError("must be an origin such as https://api.example.com, without query or user")
+        return value.strip().rstrip("/")
+
+    @model_validator(mode="after")
+    def _pairs(self) -> "CarrierSettings":
+        if (self.genesys_api_key is None) != (self.genesys_client_secret is None):
+            raise ValueError("set both GATEWAY_GENESYS_API_KEY and GATEWAY_GENESYS_CLIENT_SECRET, or neither")
+        if self.asterisk_ari_url is not None and self.asterisk_ari_password is None:
+            raise ValueError("GATEWAY_ASTERISK_ARI_URL needs GATEWAY_ASTERISK_ARI_PASSWORD")
+        return self

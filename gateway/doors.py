@@ -1,0 +1,58 @@
+"""Opens the doors: which carriers this deployment has, by its settings, and what each is given.
+
+A carrier's package is imported only where its first setting is there: nobody pays for a carrier they do not use.
+"""
+
+from collections.abc import Callable, Iterator
+from importlib import import_module
+
+from gateway.carriers.front import Carrier, Front
+from gateway.carriers.twilio.control import TwilioControl
+from gateway.carriers.twilio.door import TwilioDoor
+from gateway.carriers.twilio.rest import TwilioRest
+from gateway.carriers.twilio.routes import router as twilio_router
+from gateway.carriers.twilio.signature import SignatureCheck
+from gateway.config import Settings
+
+__all__ = ["configured", "open_carriers"]
+
+WANTED: dict[str, Callable[[Settings], object]] = {
+    "telnyx": lambda settings: settings.telnyx_public_key,
+    "signalwire": lambda settings: settings.signalwire_signing_key,
+    "plivo": lambda settings: settings.plivo_auth_token,
+    "vonage": lambda settings: settings.vonage_signature_secret,
+    "jambonz": lambda settings: settings.jambonz_webhook_secret,
+    "genesys": lambda settings: settings.genesys_api_key,
+    "asterisk": lambda settings: settings.asterisk_password,
+    "audiosocket": lambda settings: settings.audiosocket_listen,
+}
+"""Each carrier's package under `gateway.carriers` and the setting that opens it. A package has one way in:
+`open_carrier(settings, front) -> Carrier`, which raises `ConfigError` when a further setting is missing."""
+
+
+def configured(settings: Settings) -> list[str]:
+    """Return the carriers beside Twilio that these settings open."""
+    return [name for name, wanted in WANTED.items() if wanted(settings)]
+
+
+def open_carriers(settings: Settings, front: Front, twilio: TwilioRest | None) -> Iterator[Carrier]:
+    """Make every carrier's door. Twilio's is always there: without its token it refuses everybody."""
+    yield _twilio(settings, front, twilio)
+    for name in configured(settings):
+        yield import_module(f"gateway.carriers.{name}").open_carrier(settings, front)
+
+
+def _twilio(settings: Settings, front: Front, rest: TwilioRest | None) -> Carrier:
+    control = TwilioControl(rest, front.calls, settings.public_url, settings.twilio_from_number)
+    tokens = [t.get_secret_value() for t in (settings.twilio_auth_token, settings.twilio_auth_token_secondary) if t]
+    door = TwilioDoor(
+        public_url=front.public_url,
+        stream_url=f"{front.stream_origin}/twilio/media",
+        account_id=settings.twilio_account_sid,
+        signatures=SignatureCheck(tokens, front.public_url, allow_unsigned=front.allow_unsigned),
+        calls=front.calls,
+        reports=front.reports,
+        fallback=front.fallback,
+        control=control,
+    )
+    return Carrier("twilio", twilio_router(door), control, control.running)
