@@ -23,6 +23,7 @@ from gateway.carriers.base import CallOffer, Control
 from gateway.carriers.front import Carrier, Front
 from gateway.carriers.twilio.rest import TwilioRest
 from gateway.config import Settings, is_loopback
+from gateway.console import mount_console
 from gateway.deliveries import deliveries_router
 from gateway.doors import open_carriers
 from gateway.log import mask_number
@@ -135,6 +136,7 @@ def create_app(
     app = FastAPI(lifespan=_lifespan, redirect_slashes=False, openapi_url=None)
     app.state.gateway = gateway
     _open_doors(app, gateway)
+    mount_console(app, gateway, maker)
     app.include_router(results_router(LateResults(store, office.desk, agents, settings.webhook_secret, metrics)))
     _operator_routes(app, gateway, maker)
     if dialler is not None:

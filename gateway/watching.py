@@ -102,16 +102,19 @@ class Watching:
         self._taps: dict[str, _Tap] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
 
+    def check(self, call_id: str) -> None:
+        """Raises what `watch` would raise now."""
+        if len(self._taps[call_id].wakes) >= MOST_WATCHERS:
+            raise TooManyWatchers(f"{MOST_WATCHERS} watch this call already")
+
     @contextmanager
     def watch(self, call_id: str, after: int = -1) -> Iterator[Watcher]:
         """Watch a call from after an entry on; -1 is its beginning, as far as that is kept.
 
         Raises `KeyError` for a call that cannot be watched, `TooManyWatchers`.
         """
-        tap = self._taps[call_id]
-        if len(tap.wakes) >= MOST_WATCHERS:
-            raise TooManyWatchers(f"{MOST_WATCHERS} watch this call already")
-        watcher = Watcher(tap, after)
+        self.check(call_id)
+        watcher = Watcher(self._taps[call_id], after)
         try:
             yield watcher
         finally:

@@ -30,6 +30,10 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "tools": frozenset({"agents", "bodies", "config", "core", "errors", "looking", "store", "tokens"}),
     "deliveries": frozenset({"config", "errors", "looking", "operator", "records", "store", "tools"}),
     "briefing": frozenset({"agents", "core", "deliveries", "errors", "store", "tokens", "tools"}),
+    "watching": frozenset({"errors", "store"}),
+    "console": frozenset(
+        {"apikeys", "calls", "carriers", "config", "errors", "operator", "registry", "store", "watching"}
+    ),
     "outbound": frozenset({"apikeys", "config", "errors", "store"}),
     "session": frozenset({"carriers", "core", "errors"}),
     "registry": frozenset({"carriers", "core", "errors", "session"}),
@@ -41,8 +45,21 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
 """Package or module of `gateway` to what else of `gateway` it may import. Those not named here may import anything."""
 
 NEVER_SERVING = ("simulator", "demo", "business")
-SERVING = ("core", "hearing", "carriers", "realtime", "store", "records", "tools", "outbound", "operator", "deliveries")
+SERVING = (
+    "core",
+    "hearing",
+    "carriers",
+    "realtime",
+    "store",
+    "records",
+    "tools",
+    "outbound",
+    "operator",
+    "deliveries",
+    "console",
+)
 SERVING_MODULES = (
+    "watching",
     "app",
     "calls",
     "office",
