@@ -5,10 +5,10 @@ from starlette.datastructures import MultiDict
 
 from gateway.carriers.base import RESUMABLE, Over, TokenRefused
 from gateway.carriers.front import MOST_AGAIN, SPOKEN_END
+from gateway.carriers.transfers import Transfer
 from gateway.carriers.twilio import verbs
 from gateway.carriers.twilio.door import TwilioDoor
 from gateway.carriers.twilio.media import MediaSockets
-from gateway.carriers.twilio.transfers import Transfer
 from gateway.core.events import TransferState
 
 __all__ = ["MOST_AGAIN", "after", "again_of", "apology", "attempt_of", "come_back"]

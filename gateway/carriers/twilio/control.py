@@ -18,9 +18,9 @@ from typing import assert_never
 from urllib.parse import urlencode
 
 from gateway.carriers.base import CallOffer, Switchboard
+from gateway.carriers.transfers import Stage, Transfer, Transfers
 from gateway.carriers.twilio import verbs
 from gateway.carriers.twilio.rest import TwilioRest
-from gateway.carriers.twilio.transfers import Stage, Transfer, Transfers
 from gateway.core.commands import CancelTransfer, CompleteTransfer, ControlCommand, StartTransfer
 from gateway.core.events import TransferProgress, TransferState
 from gateway.errors import CarrierError, GatewayError

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from twilio.http.response import Response
 
+from gateway.carriers import transfers
 from gateway.carriers.base import CallOffer, Ended, LiveCall, Over, Resumed, TokenRefused
+from gateway.carriers.transfers import Stage, Transfers
 from gateway.carriers.twilio import control as control_module
-from gateway.carriers.twilio import transfers
 from gateway.carriers.twilio.control import TwilioControl
 from gateway.carriers.twilio.rest import TwilioRest
-from gateway.carriers.twilio.transfers import Stage, Transfers
 from gateway.core.commands import CancelTransfer, CompleteTransfer, StartTransfer
 from gateway.core.events import TransferProgress, TransferState
 from gateway.core.plan import TransferMode

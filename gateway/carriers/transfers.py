@@ -1,4 +1,4 @@
-"""The transfers of this process: what Twilio's webhooks are about, and how far each has come.
+"""The transfers of this process: what a carrier's webhooks are about, and how far each has come.
 
 A webhook names its transfer by a ticket, a random word in its URL: it never names a number, and one that is replayed
 or late finds a transfer that has moved on. Kept in memory: a process that dies leaves the humans it called to hear
@@ -30,7 +30,7 @@ class Stage(Enum):
     ACCEPTED = "accepted"
     """Warm: the human waits for the caller."""
     MOVING = "moving"
-    """Warm: Twilio was asked to bring the caller."""
+    """Warm: the carrier was asked to bring the caller."""
     TOGETHER = "together"
     OVER = "over"
 
