@@ -86,8 +86,6 @@ class CallMaker:
     are made."""
     brief: NewBriefing | None = None
     """Set once, before calls are made."""
-    sidebands: SipCalls | None = None
-    """Accepts the calls whose media OpenAI carries, and joins them. Set once, before calls are made."""
     imported: InitVar[Mapping[str, Sequence[CatalogueTool]]] = MappingProxyType({})
     """What `take_tools` takes, for tools that are known from the beginning."""
     catalogues: dict[str, Catalogue] = field(init=False, repr=False)
@@ -173,14 +171,15 @@ class CallMaker:
     ) -> Model:
         target = ModelTarget(self.settings.model_endpoint(agent.model), self.settings.model_headers())
         session = session_of(agent, plan, catalogue)
-        if self.sidebands is not None and plan.media_elsewhere:
+        sip = self.controls.get(CARRIER)
+        if plan.media_elsewhere and isinstance(sip, SipCalls):  # it accepts the call, and joins it
             call_id = offer.carrier_call_id
             accepted_with = sideband.accept_session(session, plan, agent.model)
             return RealtimeConnection(
                 ModelTarget(sideband_url(self.settings.model_url, call_id), target.headers),
                 sideband.HANDSHAKE_SESSION,
-                self.sidebands.listener(call_id, feed),
-                open_socket=self.sidebands.sideband(call_id, accepted_with, self.open_socket),
+                sip.listener(call_id, feed),
+                open_socket=sip.sideband(call_id, accepted_with, self.open_socket),
                 rng=self.rng,
                 decode=sideband.events,
             )

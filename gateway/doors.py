@@ -25,6 +25,7 @@ WANTED: dict[str, Callable[[Settings], object]] = {
     "genesys": lambda settings: settings.genesys_api_key,
     "asterisk": lambda settings: settings.asterisk_password,
     "audiosocket": lambda settings: settings.audiosocket_listen,
+    "openai_sip": lambda settings: settings.openai_webhook_secret,
 }
 """Each carrier's package under `gateway.carriers` and the setting that opens it. A package has one way in:
 `open_carrier(settings, front) -> Carrier`, which raises `ConfigError` when a further setting is missing."""

@@ -6,16 +6,33 @@ caller's frame n-1 has been spoken in full and is sent; agent audio taken at tic
 
 import asyncio
 from collections.abc import Callable
+from typing import Protocol
 
-from gateway.simulator.carrier.media import MediaStream
 from gateway.simulator.carrier.mouth import Mouth
 from gateway.simulator.carrier.report import CallReport, Segment, Sound, Spoken
 from gateway.simulator.carrier.tones import FRAME_BYTES, FRAME_S, RATE_BYTES, key_tone
 
-__all__ = ["PhoneLine"]
+__all__ = ["LineStream", "PhoneLine"]
 
 SECONDS_PER_CHARACTER = 0.065
 """About 150 words a minute."""
+
+
+class LineStream(Protocol):
+    """What carries the two voices between the line and whoever answers."""
+
+    @property
+    def queued_bytes(self) -> int:
+        """Agent audio not yet played."""
+
+    def caller_frame(self, audio: bytes) -> None:
+        """Take 20 ms of the caller; empty means silence."""
+
+    def take_frame(self, at_s: float) -> bytes:
+        """Return the agent audio heard from `at_s` on, for 20 ms, perhaps short or empty."""
+
+    def send_digit(self, digit: str) -> None:
+        """Take a key that the caller pressed."""
 
 
 class PhoneLine:
@@ -29,7 +46,7 @@ class PhoneLine:
         self._timer: asyncio.TimerHandle | None = None
         self._turn = _Turn()
         self._waiting: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
-        self.stream: MediaStream | None = None
+        self.stream: LineStream | None = None
         """The stream connected now; its audio is heard, and it gets the caller's."""
         self.announcing = False
         """The network itself is talking (`<Say>`)."""
