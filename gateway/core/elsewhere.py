@@ -97,8 +97,7 @@ class Elsewhere:
                 latency = self._state.turn.answered(now)
                 return [Record("turn_latency", {"item_id": "", "ms": latency})] if latency is not None else []
             case PlaybackState.STOPPED:
-                self._playout.stopped(event.response_id, now)
-                return []
+                return list(self._playout.stopped(event.response_id, now))
             case PlaybackState.CLEARED:
                 self._playout.cleared(event.response_id, now)
                 return []
@@ -141,8 +140,9 @@ class Elsewhere:
     def settle(self, now: float) -> list[Command]:
         """Note what was cut, and do what has become due."""
         state = self._state
-        commands: list[Command] = []
-        for item in self._playout.settle(now):
+        settled = self._playout.settle(now)
+        commands = list(settled.commands)
+        for item in settled.items:
             state.conversation.cut(item.item_id, item.heard_ms, item.received_ms)
             ms = {"heard_ms": item.heard_ms, "received_ms": item.received_ms}
             commands.append(Record("cut_short" if self._ours else "barge_in", {"item_id": item.item_id, **ms}))

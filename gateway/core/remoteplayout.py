@@ -4,10 +4,12 @@ Takes the place of `Playout`, and says so: no audio passes here, so nothing can 
 server tells when a response begins to play, has played, or was cleared (`output_audio_buffer.*`), and at an
 interruption where it cut an item (`conversation.item.truncated`): told is what it says, no more. How long a text takes
 to say is only estimated, by the pace of what was said before: it tells how much of the words a cut left, and bounds the
-wait for a server that never tells.
+wait for a server that never tells. `Heard` carries no audio here, and of several items of one response the server does
+not say where one ends: its time is divided by their words.
 """
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gateway.core.audio import AudioFormat
@@ -80,15 +82,16 @@ class RemotePlayout:
         if self._held or response_id in self._silenced:
             self._silence = True
 
-    def stopped(self, response_id: str, now: float) -> None:
+    def stopped(self, response_id: str, now: float) -> list[Heard]:
         """All of it was heard."""
         response = self._responses.get(response_id)
         if response is None or response.cleared_s is not None:
-            return
+            return []
         del self._responses[response_id]
         if response.began_s is not None and response.total >= PACE_CHARACTERS:
             low, high = PACE_BOUNDS_MS
             self._pace_ms = min(max((now - response.began_s) * 1000 / response.total, low), high)
+        return self._heard(response)
 
     def cleared(self, response_id: str, now: float) -> None:
         """The rest of it is not heard."""
@@ -107,18 +110,22 @@ class RemotePlayout:
             response.characters.setdefault(item_id, 0)
             response.cleared_s = now if response.cleared_s is None else response.cleared_s
 
-    def settle(self, now: float) -> list[CutItem]:
+    def settle(self, now: float) -> Interruption:
         """Return the items of which it is clear by now that they were cut, and where; forget what is over."""
         cut: list[CutItem] = []
+        heard: list[Command] = []
         for response_id, response in list(self._responses.items()):
             if response.cleared_s is not None:
                 told = response.cut is not None and all(response.characters.values())
                 if told or now >= response.cleared_s + CUT_S:
-                    cut += self._cut_of(response, response.cleared_s)
+                    items = self._cut_of(response, response.cleared_s)
+                    heard += self._heard(response, items)
+                    cut += items
                     del self._responses[response_id]
             elif now >= self._overdue_s(response):
+                heard += self._heard(response)
                 del self._responses[response_id]
-        return cut
+        return Interruption(tuple(cut), heard)
 
     def take_silence(self) -> bool:
         """Return whether the server must be asked to drop what it plays; once."""
@@ -208,9 +215,14 @@ class RemotePlayout:
 
     def close(self, now: float) -> Interruption:
         """The call is over: what played was cut where it was."""
-        cut = [item for response in self._responses.values() for item in self._cut_of(response, now)]
+        cut: list[CutItem] = []
+        heard: list[Command] = []
+        for response in self._responses.values():
+            items = self._cut_of(response, now if response.cleared_s is None else response.cleared_s)
+            heard += self._heard(response, items)
+            cut += items
         self._responses.clear()
-        return Interruption(tuple(cut))
+        return Interruption(tuple(cut), heard)
 
     # --- what there is nothing of here --------------------------------------------------------
 
@@ -259,6 +271,18 @@ class RemotePlayout:
         if response.began_s is None:
             return begins_s
         return max(begins_s + self._length_s(response) * SLACK + SLACK_S, response.since_s + SLACK_S)
+
+    def _heard(self, response: _Response, cut: Sequence[CutItem] = ()) -> list[Heard]:
+        """Return what was heard of each item, one after the other from where the response began to play."""
+        cut_ms = {item.item_id: item.heard_ms for item in cut}
+        begins_s = response.began_s if response.began_s is not None else response.since_s
+        heard = []
+        for item_id, characters in response.characters.items():
+            ms = cut_ms.get(item_id, characters * self._pace_ms)
+            if ms > 0:
+                heard.append(Heard(item_id, "", begins_s, ms))
+                begins_s += ms / 1000
+        return heard
 
     def _cut_of(self, response: _Response, at_s: float) -> list[CutItem]:
         """Return the items that were not heard to their end: by the server's word, else by the clock."""

@@ -40,15 +40,12 @@ LIMIT_S = 1800.0
 class SipService:
     """One OpenAI project and its webhook endpoint."""
 
-    def __init__(
-        self, model: ModelServer, http: httpx2.AsyncClient, target_url: str, secret: str, *, api_key: str | None = None
-    ) -> None:
-        """`http` reaches `target_url`, where webhooks go; `api_key` is the only one let in, None lets everybody."""
+    def __init__(self, model: ModelServer, target_url: str, secret: str, *, api_key: str | None = None) -> None:
+        """Webhooks go to `target_url`; `api_key` is the only one let in, None lets everybody."""
         self.app = FastAPI(openapi_url=None)
         self.live: dict[str, SipSession] = {}
         """Calls by id, those that are over too."""
         self._model = model
-        self._http = http
         self._target_url = target_url
         self._secret = secret
         self._api_key = api_key
@@ -58,14 +55,14 @@ class SipService:
         self._refuse_until = 0.0
         self._add_routes()
 
-    async def place(self, plan: SipPlan) -> SipReport:
-        """Run one call; return when it is over."""
+    async def place(self, plan: SipPlan, http: httpx2.AsyncClient) -> SipReport:
+        """Run one call; return when it is over. `http` delivers the webhook."""
         call_id = f"rtc_{plan.seed:04d}{len(self.live):04d}"
         report = SipReport(CallReport(call_id))
         self._reports[call_id], self._plans[call_id] = report, plan
         async with asyncio.TaskGroup() as group:
             session = self.live[call_id] = SipSession(call_id, plan, report, self._model, group)
-            webhooks = group.create_task(self._announce(session, plan, report))
+            webhooks = group.create_task(self._announce(session, plan, report, http))
             with suppress(TimeoutError):
                 async with asyncio.timeout(plan.ring_s):
                     await session.decided.wait()
@@ -80,7 +77,9 @@ class SipService:
             await session.close()
         return report
 
-    async def _announce(self, session: SipSession, plan: SipPlan, report: SipReport) -> None:
+    async def _announce(
+        self, session: SipSession, plan: SipPlan, report: SipReport, http: httpx2.AsyncClient
+    ) -> None:
         faults = plan.faults
         created_at = int(time.time()) - faults.age_s
         for number in range(faults.bodies):
@@ -89,7 +88,7 @@ class SipService:
             for _ in range(faults.deliveries):
                 for _ in range(TRIES):
                     headers = signed(body, self._secret, f"wh_{session.call_id}_{number}")
-                    status = await send(self._http, self._target_url, body, headers)
+                    status = await send(http, self._target_url, body, headers)
                     report.deliveries.append(status)
                     if status == 200:
                         break
