@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 WHOLE_CALLS = (
+    "browser",
     "faults",
     "turns",
     "carriers/twilio/test_transfer.py",

@@ -131,6 +131,7 @@ def _page(routes: APIRouter) -> None:
     parts = {name: (folder / name).read_bytes() for name in STATIC}
 
     @routes.get("")
+    @routes.get("/")  # people type it
     async def show() -> Response:
         return Response(page, media_type="text/html; charset=utf-8", headers=HEADERS)
 

@@ -49,10 +49,11 @@ function doing(work) {
   };
 }
 
-function show(who, agents) {
+function show(who, agents, needsKey = true) {
   at("sign-in").hidden = who !== null;
   at("desk").hidden = who === null;
   at("who").hidden = who === null;
+  at("sign-out").hidden = !needsKey;
   at("name").textContent = who ?? "";
   const chosen = at("agent").value;
   at("agent").replaceChildren(...agents.map(({ name }) => new Option(name, name, false, name === chosen)));
@@ -64,7 +65,7 @@ async function begin() {
     await ask("POST", "/session", {});
     session = await ask("GET", "/session");
   }
-  show(session.who, session.agents);
+  show(session.who, session.agents, session.needs_key);
 }
 
 async function signIn() {
@@ -95,8 +96,8 @@ async function dial() {
   state("calling", "Connecting…");
   phone.addEventListener("state", ({ detail }) => connection(current, detail));
   phone.addEventListener("levels", ({ detail }) => {
-    at("level").value = detail.agent;
-    at("own-level").value = detail.own;
+    level("level", detail.agent);
+    level("own-level", detail.own);
   });
   phone.addEventListener("figures", ({ detail }) => {
     at("codec").textContent = detail.codecs.map((name) => name.replace("audio/", "")).join(", ") || "–";
@@ -170,8 +171,14 @@ function inCall(on) {
   at("in-call").hidden = !on;
   at("figures").hidden = false;
   at("agent").disabled = on;
-  at("level").value = at("own-level").value = 0;
+  level("level", 0);
+  level("own-level", 0);
   muted(false);
+}
+
+// Style by script: the page's policy forbids it in attributes only.
+function level(id, part) {
+  at(id).firstElementChild.style.width = `${Math.round(100 * part)}%`;
 }
 
 function muted(on) {
@@ -210,6 +217,7 @@ at("keypad").append(
     return key;
   }),
 );
+at("pad").open = matchMedia("(min-width: 44rem)").matches;
 at("sign-in").addEventListener("submit", doing(signIn));
 at("sign-out").addEventListener("click", doing(signOut));
 at("call").addEventListener("click", doing(dial));

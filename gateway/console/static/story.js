@@ -67,6 +67,7 @@ export class Story {
   _heard({ item_id: id, ms }) {
     const turn = this.#turn(id, "agent", "Agent");
     turn.heardMs += ms;
+    turn.element.dataset.heardMs = turn.heardMs;
     turn.element.classList.remove("pending");
   }
 
