@@ -1,0 +1,593 @@
+"""The carriers of the suite. Each says in its own words what `Rig` asks; see protocols of each vendor."""
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Mapping, Sequence
+
+from plivo.utils.signature_v3 import get_signature_v3
+from twilio.request_validator import RequestValidator
+
+from gateway.core.audio import AudioFormat
+from gateway.records.pcm import samples_of
+from tests.conformance.legs.rig import Asked, Frame, Rig
+from tests.conformance.legs.stage import PUBLIC_URL
+
+__all__ = ["RIGS"]
+
+HOST = PUBLIC_URL.removeprefix("https://")
+TWILIO_TOKEN = "12345678901234567890123456789012"
+GENESYS_KEY = "SGVsbG8sIEkgYW0gdGhlIEFQSSBrZXkh"
+GENESYS_SECRET = base64.b64encode(b"TXlTdXBlclNlY3JldEtleVRlbGxOby0xITJAM").decode()
+OTHER = ("unsaid", "")
+
+
+def b64(audio: bytes) -> str:
+    return base64.b64encode(audio).decode()
+
+
+def parsed(frame: Frame) -> dict[str, object]:
+    assert isinstance(frame, str), "this carrier takes text only"
+    message = json.loads(frame)
+    assert isinstance(message, dict)
+    return message
+
+
+class JsonRig(Rig):
+    """Carriers whose every message is JSON with an event, with base64 audio inside."""
+
+    def unknown(self) -> Sequence[Frame]:
+        return [json.dumps({"event": name, name: {"a": 1}}) for name in ("telemetry", "MEDIA2", "")]
+
+    def broken(self) -> Sequence[Frame]:
+        media = json.loads(str(self.media(1, self.wire(1))))
+        bodies: list[object] = [None, 3, "x", [], {}, {"payload": "%%%"}]
+        bodies += [{**media["media"], "payload": payload} for payload in (7, None, "A", "AA=A", "é")]
+        wrong: list[object] = [{**media, "media": body} for body in bodies]
+        wrong += [[], None, 5, "text", {"event": 5}, {"event": None}, {}]
+        keys: list[object] = [None, {}, {"digit": "12"}, {"digit": 5}, "5"]
+        wrong += [{"event": "dtmf", "dtmf": key} for key in keys]
+        return ["{", "", "\x00", b"\x00\x01", *(json.dumps(message) for message in wrong)]
+
+
+class Twilio(JsonRig):
+    name = package = "twilio"
+    settings = {"twilio_auth_token": TWILIO_TOKEN}
+    stream = "MZ0000000000000000000000000000000c"
+
+    def upgrade(self, token: str) -> tuple[str, dict[str, str]]:
+        url = f"wss://{HOST}/{self.name}/media"
+        return f"/{self.name}/media", {"x-twilio-signature": RequestValidator(TWILIO_TOKEN).compute_signature(url, {})}
+
+    def hello(self) -> Sequence[Frame]:
+        start = {
+            "accountSid": self.account_id,
+            "streamSid": self.stream,
+            "callSid": self.call_id,
+            "tracks": ["inbound"],
+            "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1},
+            "customParameters": {"token": self.token},
+        }
+        connected = {"event": "connected", "protocol": "Call", "version": "1.0.0"}
+        return [json.dumps(connected), self._json("start", start=start)]
+
+    def media(self, number: int, wire: bytes) -> Frame:
+        body = {"track": "inbound", "chunk": str(number), "timestamp": str(20 * number), "payload": b64(wire)}
+        return self._json("media", media=body)
+
+    def digit(self, digit: str) -> Frame:
+        return self._json("dtmf", dtmf={"track": "inbound_track", "digit": digit})
+
+    def echo(self, name: str, *, cleared: bool = False) -> Frame | None:
+        return self._json("mark", mark={"name": name})
+
+    def stop(self) -> Frame:
+        return self._json("stop", stop={"accountSid": self.account_id, "callSid": self.call_id})
+
+    def read(self, frame: Frame) -> Asked:
+        match parsed(frame):
+            case {"event": "media", "streamSid": self.stream, "media": {"payload": str(payload)}}:
+                return Asked("audio", audio=base64.b64decode(payload, validate=True))
+            case {"event": "mark", "streamSid": self.stream, "mark": {"name": str(name)}}:
+                return Asked("mark", name)
+            case {"event": "clear", "streamSid": self.stream}:
+                return Asked("clear")
+            case {"event": "dtmf", "streamSid": self.stream, "dtmf": {"digit": str(digit)}}:
+                return Asked("keys", digit)
+        return Asked(*OTHER)
+
+    def _json(self, event: str, **body: object) -> str:
+        return json.dumps({"event": event, "sequenceNumber": "1", **body, "streamSid": self.stream})
+
+
+class SignalWire(Twilio):
+    name = package = "signalwire"
+    settings = {"signalwire_signing_key": "PSK_signing_key", "signalwire_api_url": "https://acme.signalwire.com"}
+    call_id = "7d9c2b50-8d0a-4f3e-9e8f-3a8f9b6f1c22"
+    account_id = "5b5f2c1e-0000-4000-8000-9d2f3a1b4c5d"
+    stream = "3f1a4f7e-21c7-4bb1-8a2e-5a9e6c1b7d10"
+
+    def upgrade(self, token: str) -> tuple[str, dict[str, str]]:
+        return "/signalwire/media", {"authorization": f"Bearer {token}"}
+
+    def refused_upgrades(self, token: str) -> Sequence[tuple[str, dict[str, str]]]:
+        return [
+            ("/signalwire/media", {}),
+            ("/signalwire/media", {"authorization": "Bearer "}),
+            ("/signalwire/media", {"authorization": f"Basic {token}"}),
+        ]
+
+    def _json(self, event: str, **body: object) -> str:
+        return json.dumps({"event": event, "sequenceNumber": "1", **body})
+
+
+class Telnyx(JsonRig):
+    name = package = "telnyx"
+    settings = {"telnyx_public_key": b64(bytes(range(32))), "telnyx_api_key": "KEY_telnyx"}
+    call_id = "v3:WZTgPLmJyAfBvZl2wr2kyeWKPBbVx0bqkZC0NgpEWn3h1234567890"
+    account_id = "conn_1"
+    encoding = "PCMU"
+    exact_bytes = 160
+
+    def upgrade(self, token: str) -> tuple[str, dict[str, str]]:
+        return "/telnyx/media", {"x-telnyx-streaming-auth-token": token}
+
+    def refused_upgrades(self, token: str) -> Sequence[tuple[str, dict[str, str]]]:
+        return [("/telnyx/media", {}), ("/telnyx/media", {"x-telnyx-streaming-auth-token": ""})]
+
+    def hello(self) -> Sequence[Frame]:
+        start: dict[str, object] = {
+            "user_id": "3e6f995f-85f7-4705-9741-53b116d28237",
+            "call_control_id": self.call_id,
+            "call_session_id": "428c31b6-abf3-3bc1-b7f4-5013ef9657c1",
+            "from": "+14155550101",
+            "to": "+14155550199",
+            "tags": [],
+            "client_state": None,
+            "custom_parameters": {},
+            "media_format": {"encoding": self.encoding, "sample_rate": 8000, "channels": 1},
+        }
+        return [json.dumps({"event": "connected", "version": "1.0.0"}), self._json("start", start=start)]
+
+    def media(self, number: int, wire: bytes) -> Frame:
+        body = {"track": "inbound", "chunk": str(number), "timestamp": str(20 * number), "payload": b64(wire)}
+        return self._json("media", media=body)
+
+    def digit(self, digit: str) -> Frame:
+        return self._json("dtmf", dtmf={"digit": digit}, occurred_at="2026-11-22T06:00:20.000000Z")
+
+    def echo(self, name: str, *, cleared: bool = False) -> Frame | None:
+        return self._json("mark", mark={"name": name})
+
+    def stop(self) -> Frame:
+        return self._json("stop", stop={"user_id": "3e6f", "call_control_id": self.call_id})
+
+    def read(self, frame: Frame) -> Asked:
+        match parsed(frame):
+            case {"event": "media", "media": {"payload": str(payload)}}:
+                return Asked("audio", audio=base64.b64decode(payload, validate=True))
+            case {"event": "mark", "mark": {"name": str(name)}}:
+                return Asked("mark", name)
+            case {"event": "clear"}:
+                return Asked("clear")
+        return Asked(*OTHER)
+
+    def _json(self, event: str, **body: object) -> str:
+        return json.dumps({"event": event, "sequence_number": "1", **body, "stream_id": "32de0dea-53cb"})
+
+
+class TelnyxALaw(Telnyx):
+    name = "telnyx (A-law)"
+    encoding = "PCMA"
+    audio = AudioFormat.PCMA
+
+
+class Plivo(JsonRig):
+    name = package = "plivo"
+    settings = {"plivo_auth_token": "plivo_token", "plivo_auth_id": "MAXXXXXXXXXXXXXXXXXX"}
+    call_id = "0e2a6f3c-1b7e-4a54-9d66-6c6d2f6b8a11"
+    account_id = "MAXXXXXXXXXXXXXXXXXX"
+    mark_echo_after_clear = False
+    stops = False
+
+    def upgrade(self, token: str) -> tuple[str, dict[str, str]]:
+        nonce = "22345678901234567890"
+        signature = get_signature_v3("plivo_token", f"wss://{HOST}/plivo/media", nonce)
+        return "/plivo/media", {
+            "x-plivo-signature-v3": signature.decode() if isinstance(signature, bytes) else signature,
+            "x-plivo-signature-v3-nonce": nonce,
+        }
+
+    def hello(self) -> Sequence[Frame]:
+        start = {
+            "callId": self.call_id,
+            "streamId": "b77e037d",
+            "accountId": self.account_id,
+            "tracks": ["inbound"],
+            "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000},
+        }
+        extra = f"agent=support;token={self.token}"
+        return [json.dumps({"sequenceNumber": 0, "event": "start", "start": start, "extra_headers": extra})]
+
+    def media(self, number: int, wire: bytes) -> Frame:
+        stamp = str(1795327201000 + 20 * number)
+        return self._json(
+            "media", media={"track": "inbound", "timestamp": stamp, "chunk": number, "payload": b64(wire)}
+        )
+
+    def digit(self, digit: str) -> Frame:
+        return self._json("dtmf", dtmf={"track": "inbound", "digit": digit, "timestamp": "1795327209000"})
+
+    def echo(self, name: str, *, cleared: bool = False) -> Frame | None:
+        return None if cleared else self._json("playedStream", name=name)
+
+    def cleared(self) -> Frame | None:
+        return self._json("clearedAudio")
+
+    def stop(self) -> Frame:
+        return self._json("stop")
+
+    def read(self, frame: Frame) -> Asked:
+        match parsed(frame):
+            case {"event": "playAudio", "media": {"sampleRate": 8000, "payload": str(payload)}}:
+                assert len(payload) <= 16 * 1024, "Plivo takes 16 KB"
+                return Asked("audio", audio=base64.b64decode(payload, validate=True))
+            case {"event": "checkpoint", "name": str(name)}:
+                return Asked("mark", name)
+            case {"event": "clearAudio"}:
+                return Asked("clear")
+            case {"event": "sendDTMF", "dtmf": str(digits)}:
+                return Asked("keys", digits)
+        return Asked(*OTHER)
+
+    def _json(self, event: str, **body: object) -> str:
+        return json.dumps({"sequenceNumber": 1, "streamId": "b77e037d", "event": event, **body})
+
+
+class BinaryRig(Rig):
+    """Carriers whose audio is binary, in frames that are not counted."""
+
+    numbered = False
+
+    def media(self, number: int, wire: bytes) -> Frame:
+        return wire
+
+    def unknown(self) -> Sequence[Frame]:
+        return [json.dumps({"event": "telemetry"}), json.dumps({"type": "telemetry", "data": {}})]
+
+    def broken(self) -> Sequence[Frame]:
+        return ["{", "", "\x00", "[]", "5", "null", '"x"', b"", json.dumps({"event": 5}), json.dumps({"event": None})]
+
+
+class Vonage(BinaryRig):
+    name = package = "vonage"
+    settings = {"vonage_signature_secret": "a" * 32}
+    audio = AudioFormat.PCM24
+    call_id = "63f61863-4a51-4f6b-86e1-46edebcf9356"
+    account_id = ""
+    rate = 24000
+    exact_bytes = 960
+    stops = False
+    mark_echo_after_clear = False
+
+    def upgrade(self, token: str) -> tuple[str, dict[str, str]]:
+        return "/vonage/media", {"authorization": f"Bearer {token}"}
+
+    def refused_upgrades(self, token: str) -> Sequence[tuple[str, dict[str, str]]]:
+        return [
+            ("/vonage/media", {}),
+            ("/vonage/media", {"authorization": "Bearer "}),
+            ("/vonage/media", {"authorization": f"Basic {token}"}),
+        ]
+
+    def hello(self) -> Sequence[Frame]:
+        content = f"audio/l16;rate={self.rate}"
+        hello = {"event": "websocket:connected", "content-type": content, "token": self.token, "uuid": self.call_id}
+        return [json.dumps(hello)]
+
+    def digit(self, digit: str) -> Frame:
+        return json.dumps({"event": "websocket:dtmf", "digit": digit, "duration": 260})
+
+    def echo(self, name: str, *, cleared: bool = False) -> Frame | None:
+        if cleared:
+            return None
+        return json.dumps({"event": "websocket:notify", "payload": json.loads(name)})
+
+    def cleared(self) -> Frame | None:
+        return json.dumps({"event": "websocket:cleared"})
+
+    def read(self, frame: Frame) -> Asked:
+        if isinstance(frame, bytes):
+            return Asked("audio", audio=frame)
+        match json.loads(frame):
+            case {"action": "notify", "payload": dict(payload)}:
+                return Asked("mark", json.dumps(payload))
+            case {"action": "clear"}:
+                return Asked("clear")
+        return Asked(*OTHER)
+
+
+class VonageNarrow(Vonage):
+    """A Vonage that speaks 8 kHz although 24 kHz was asked for: converted to mu-law, which loses nothing of G.711."""
+
+    name = "vonage (8 kHz)"
+    audio = AudioFormat.PCMU
+    rate = 8000
+    exact_bytes = 320
+
+    def wire(self, number: int) -> bytes:
+        return samples_of(super().wire(number), AudioFormat.PCMU, 8000)
+
+    def heard(self, wire: bytes) -> bytes:
+        # mu-law has two zeros; the linear one comes back as the positive.
+        by_sample = {
+            samples_of(bytes([code]), AudioFormat.PCMU, 8000): code for code in (*range(128), *range(255, 127, -1))
+        }
+        return bytes(by_sample[wire[at : at + 2]] for at in range(0, len(wire), 2))
+
+    def played(self, audio: bytes) -> bytes:
+        return samples_of(audio, AudioFormat.PCMU, 8000)
+
+
+class Jambonz(BinaryRig):
+    name = package = "jambonz"
+    settings = {"jambonz_webhook_secret": "secret_jambonz"}
+    audio = AudioFormat.PCM24
+    call_id = "e2f0a9d2-7a1c-4a6e-9f7a-6e3d0f6f3c11"
+    account_id = "9351f46a-678c-43f5-b8a6-d4eb58d131af"
+    stops = False
+
+    def upgrade(self, token: str) -> tuple[str, dict[str, str]]:
+        basic = b64(f"gateway:{token}".encode())
+        return "/jambonz/media", {"authorization": f"Basic {basic}", "sec-websocket-protocol": "audio.drachtio.org"}
+
+    def refused_upgrades(self, token: str) -> Sequence[tuple[str, dict[str, str]]]:
+        protocol = {"sec-websocket-protocol": "audio.drachtio.org"}
+        wrong = [{}, {"authorization": "Basic %%%"}, {"authorization": f"Basic {b64(b'gateway:')}"}]
+        return [("/jambonz/media", {**protocol, **headers}) for headers in wrong]
+
+    def hello(self) -> Sequence[Frame]:
+        metadata = {
+            "callSid": self.call_id,
+            "direction": "inbound",
+            "from": "+14155550101",
+            "to": "+14155550199",
+            "callId": "4f1e7c1a",
+            "accountSid": self.account_id,
+            "applicationSid": "0e0681b0",
+            "sampleRate": 24000,
+            "mixType": "mono",
+            "token": self.token,
+        }
+        return [json.dumps(metadata)]
+
+    def digit(self, digit: str) -> Frame:
+        return json.dumps({"event": "dtmf", "dtmf": digit, "duration": "1600"})
+
+    def echo(self, name: str, *, cleared: bool = False) -> Frame | None:
+        return json.dumps({"type": "mark", "data": {"name": name, "event": "cleared" if cleared else "playout"}})
+
+    def read(self, frame: Frame) -> Asked:
+        if isinstance(frame, bytes):
+            assert len(frame) % 2 == 0, "half a sample"
+            return Asked("audio", audio=frame)
+        match json.loads(frame):
+            case {"type": "mark", "data": {"name": str(name)}}:
+                return Asked("mark", name)
+            case {"type": "killAudio"}:
+                return Asked("clear")
+        return Asked(*OTHER)
+
+
+class Genesys(BinaryRig):
+    name = package = "genesys"
+    settings = {"genesys_api_key": GENESYS_KEY, "genesys_client_secret": GENESYS_SECRET}
+    offers_first = False
+    echoes_marks = False
+    call_id = "090eaa2f-72fa-480a-83e0-8667ff89c0ec"
+    account_id = "d7934305-0972-4844-938e-9060eef73d05"
+    session = "30b0e395-84d3-4570-ac13-9a62d8f514c0"
+    path = "/genesys/media"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seq = 0
+        self._their_seq = 0
+
+    def upgrade(self, token: str, *, skew_s: int = 0, key: str = GENESYS_SECRET) -> tuple[str, dict[str, str]]:
+        named = {
+            "audiohook-organization-id": self.account_id,
+            "audiohook-session-id": self.session,
+            "audiohook-correlation-id": "e160e428-53e2-487c-977d-96989bf5c99d",
+            "x-api-key": GENESYS_KEY,
+        }
+        created = int(time.time()) + skew_s
+        components = ["@request-target", "@authority", *named]
+        listed = " ".join(f'"{component}"' for component in components)
+        nonce = b64(hashlib.sha256(f"{created} {skew_s} {id(self)}".encode()).digest()[:18])
+        times = f"created={created};expires={created + 10}"
+        params = f'({listed});keyid="{GENESYS_KEY}";nonce="{nonce}";alg="hmac-sha256";{times}'
+        values = {"@request-target": self.path, "@authority": HOST, **named}
+        lines = [f'"{component}": {values[component]}' for component in components]
+        signed = "\n".join([*lines, f'"@signature-params": {params}'])
+        mac = hmac.new(base64.b64decode(key), signed.encode(), hashlib.sha256).digest()
+        return self.path, {**named, "signature-input": f"sig1={params}", "signature": f"sig1=:{b64(mac)}:"}
+
+    def refused_upgrades(self, token: str) -> Sequence[tuple[str, dict[str, str]]]:
+        path, good = self.upgrade(token)
+        unsigned = {name: value for name, value in good.items() if not name.startswith("signature")}
+        other_key = self.upgrade(token, key=b64(b"another"))
+        return [(path, unsigned), other_key, self.upgrade(token, skew_s=-60), (path, {**good, "x-api-key": "other"})]
+
+    def hello(self) -> Sequence[Frame]:
+        participant = {"id": "883efee8", "ani": "+14155550101", "aniName": "Caller", "dnis": "+14155550199"}
+        media = [{"type": "audio", "format": "PCMU", "channels": ["external"], "rate": 8000}]
+        parameters = {
+            "organizationId": self.account_id,
+            "conversationId": self.call_id,
+            "participant": participant,
+            "media": media,
+            "language": "en-US",
+        }
+        return [self._json("open", parameters)]
+
+    def digit(self, digit: str) -> Frame:
+        return self._json("dtmf", {"digit": digit})
+
+    def echo(self, name: str, *, cleared: bool = False) -> Frame | None:
+        return None
+
+    def stop(self) -> Frame:
+        return self._json("close", {"reason": "end"})
+
+    def unknown(self) -> Sequence[Frame]:
+        return [self._json("telemetry", {}), self._json("update2", {"language": "en"})]
+
+    def broken(self) -> Sequence[Frame]:
+        return [
+            "{",
+            "",
+            "[]",
+            "5",
+            json.dumps({"version": "2", "type": 5}),
+            json.dumps({"version": "2", "type": "ping"}),
+        ]
+
+    def read(self, frame: Frame) -> Asked:
+        if isinstance(frame, bytes):
+            return Asked("audio", audio=frame)
+        message = parsed(frame)
+        self._their_seq += 1
+        assert message["seq"] == self._their_seq, "the gateway counts its messages"
+        match message:
+            case {"type": "event", "parameters": {"entities": [{"type": "barge_in"}]}}:
+                return Asked("clear")
+            case {"type": str(kind)}:
+                return Asked(kind)
+        return Asked(*OTHER)
+
+    def _json(self, kind: str, parameters: Mapping[str, object]) -> str:
+        self._seq += 1
+        return json.dumps(
+            {
+                "version": "2",
+                "id": self.session,
+                "type": kind,
+                "seq": self._seq,
+                "serverseq": self._their_seq,
+                "position": "PT1.0S",
+                "parameters": parameters,
+            }
+        )
+
+
+class Asterisk(BinaryRig):
+    name = package = "asterisk"
+    settings = {"asterisk_password": "astpass", "asterisk_username": "ast"}
+    offers_first = False
+    call_id = "1795327200.11"
+    account_id = ""
+    mark_echo_after_clear = False
+    early_media = True
+    stops = False
+    format = "ulaw"
+
+    def upgrade(self, token: str) -> tuple[str, dict[str, str]]:
+        path = f"/asterisk/media?call={self.call_id}&from=%2B14155550101&to=%2B14155550199"
+        return path, {"authorization": f"Basic {b64(b'ast:astpass')}", "sec-websocket-protocol": "media"}
+
+    def refused_upgrades(self, token: str) -> Sequence[tuple[str, dict[str, str]]]:
+        path, good = self.upgrade(token)
+        wrong = [{}, {"authorization": "Basic %%%"}, {"authorization": f"Basic {b64(b'ast:other')}"}]
+        wrong.append({"authorization": "Bearer astpass"})
+        return [(path, {"sec-websocket-protocol": "media", **headers}) for headers in wrong]
+
+    def hello(self) -> Sequence[Frame]:
+        start = {
+            "event": "MEDIA_START",
+            "connection_id": "media_connection1-0b7f1f55",
+            "channel": "WebSocket/connection1/0x7f3c8c005a10",
+            "channel_id": "1795327200.12",
+            "format": self.format,
+            "optimal_frame_size": 160,
+            "ptime": 20,
+            "channel_variables": {},
+        }
+        return [json.dumps(start)]
+
+    def digit(self, digit: str) -> Frame:
+        return self._event("DTMF_END", digit=digit)
+
+    def echo(self, name: str, *, cleared: bool = False) -> Frame | None:
+        return None if cleared else self._event("MEDIA_MARK_PROCESSED", correlation_id=name)
+
+    def read(self, frame: Frame) -> Asked:
+        if isinstance(frame, bytes):
+            assert len(frame) < 65_500, "Asterisk ends the call"
+            return Asked("audio", audio=frame)
+        assert len(frame.encode()) <= 128, "Asterisk ignores it"
+        match json.loads(frame):
+            case {"command": "MARK_MEDIA", "correlation_id": str(name)}:
+                return Asked("mark", name)
+            case {"command": "FLUSH_MEDIA"}:
+                return Asked("clear")
+            case {"command": str(command)}:
+                return Asked(command)
+        return Asked(*OTHER)
+
+    def _event(self, event: str, **more: object) -> str:
+        return json.dumps({"event": event, "channel_id": "1795327200.12", **more})
+
+
+class AsteriskALaw(Asterisk):
+    name = "asterisk (A-law)"
+    audio = AudioFormat.PCMA
+    format = "alaw"
+
+
+class AsteriskText(Asterisk):
+    """The plain-text control of versions before 20.18, 22.8 and 23.2."""
+
+    name = "asterisk (text)"
+
+    def hello(self) -> Sequence[Frame]:
+        return [
+            "MEDIA_START connection_id:media_connection1-0b7f1f55 channel:WebSocket/connection1/0x7f3c8c005a10 "
+            f"channel_id:1795327200.12 format:{self.format} optimal_frame_size:160 ptime:20"
+        ]
+
+    def unknown(self) -> Sequence[Frame]:
+        return ["TELEMETRY a:b", "MEDIA2"]
+
+    def broken(self) -> Sequence[Frame]:
+        return ["", "\x00", "DTMF_END", "DTMF_END digit:12", b"", "MEDIA_MARK_PROCESSED"]
+
+    def read(self, frame: Frame) -> Asked:
+        if isinstance(frame, bytes):
+            return Asked("audio", audio=frame)
+        assert len(frame.encode()) <= 128, "Asterisk ignores it"
+        command, _, rest = frame.partition(" ")
+        if command == "MARK_MEDIA":
+            return Asked("mark", rest.removeprefix("correlation_id:"))
+        return Asked("clear" if command == "FLUSH_MEDIA" else command)
+
+    def _event(self, event: str, **more: object) -> str:
+        return " ".join([event, "channel_id:1795327200.12", *(f"{key}:{value}" for key, value in more.items())])
+
+
+RIGS: Sequence[type[Rig]] = (
+    Twilio,
+    SignalWire,
+    Telnyx,
+    TelnyxALaw,
+    Plivo,
+    Vonage,
+    VonageNarrow,
+    Jambonz,
+    Genesys,
+    Asterisk,
+    AsteriskALaw,
+    AsteriskText,
+)
