@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
+import httpx2
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
@@ -113,9 +114,10 @@ def create_app(
     invoker: WebhookInvoker | None = None,
     open_socket: Dial = dial,
     carrier: TwilioRest | None = None,
+    transport: httpx2.AsyncBaseTransport | None = None,
 ) -> FastAPI:
     """Return the application. What reaches outside (store, webhooks, model, carrier) may be given, to join simulated
-    ends."""
+    ends. `carrier` is Twilio's REST, `transport` goes below that of the others."""
     store = store or _store(settings.database_url)
     guard = NetGuard(settings.webhook_allow_cidrs, allow_loopback=settings.development)
     invoker = invoker or WebhookInvoker(guard, default_secret=settings.webhook_secret)
@@ -135,7 +137,7 @@ def create_app(
     # No pages about itself, and no redirect for a trailing slash: it would lose the POST that Twilio signed.
     app = FastAPI(lifespan=_lifespan, redirect_slashes=False, openapi_url=None)
     app.state.gateway = gateway
-    _open_doors(app, gateway)
+    _open_doors(app, gateway, transport)
     mount_console(app, gateway, maker)
     app.include_router(results_router(LateResults(store, office.desk, agents, settings.webhook_secret, metrics)))
     _operator_routes(app, gateway, maker)
@@ -155,7 +157,7 @@ def _store(url: str) -> CallStore:
     return Store.open(url)
 
 
-def _open_doors(app: FastAPI, gateway: Gateway) -> None:
+def _open_doors(app: FastAPI, gateway: Gateway, transport: httpx2.AsyncBaseTransport | None) -> None:
     settings = gateway.settings
     front = Front(
         public_url=settings.public_url,
@@ -164,6 +166,7 @@ def _open_doors(app: FastAPI, gateway: Gateway) -> None:
         calls=gateway.registry,
         reports=gateway,
         fallback=gateway.maker.fallback,
+        transport=transport,
     )
     controls: dict[str, Control] = {}
     for carrier in open_carriers(settings, front, gateway.carrier):

@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import httpx2
 from fastapi import APIRouter
 
 from gateway.carriers.base import RESUMABLE, CallOffer, Control, Draining, Full, Over, Switchboard
@@ -94,6 +95,8 @@ class Front:
     reports: Reports
     fallback: Callable[[str, str], Fallback]
     """Agent name and dialled number to what is said when it fails."""
+    transport: httpx2.AsyncBaseTransport | None = None
+    """Goes below the carrier's REST client; None is the network. Given to join simulated ends."""
 
 
 @dataclass(frozen=True, slots=True)

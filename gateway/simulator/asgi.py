@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 import httpx2
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.typing import Subprotocol
 
 from gateway.wire import DIRECT_EXTENSION, PipeEnd, TextSocket, WebSocketEnd, WireClosed, pipe
 
@@ -90,13 +91,17 @@ class AsgiHost:
         return httpx2.AsyncClient(transport=transport)
 
     async def connect(self, url: str, headers: Mapping[str, str]) -> TextSocket:
-        """Open a WebSocket to the application. Raises `UpgradeRefused`."""
+        """Open a WebSocket to the application. Raises `UpgradeRefused`.
+
+        A `sec-websocket-protocol` among the headers must be selected, one of them if there are several.
+        """
         client, server = pipe()
         end = _AppEnd(server)
         self._start(self._serve(client, end, _scope(url, headers, server)))
         try:
             async with asyncio.timeout(OPEN_TIMEOUT_S):
                 await end.opened()
+            _check_selected(_offered(headers), end.subprotocol)
         except BaseException:
             await client.close(1006)
             raise
@@ -164,6 +169,8 @@ class _AppEnd:
         self._answered = asyncio.Event()
         self._status = 0
         self._detail = ""
+        self.subprotocol: str | None = None
+        """That the application has selected."""
 
     async def opened(self) -> None:
         """Return once the application accepted. Raises `UpgradeRefused`."""
@@ -185,6 +192,7 @@ class _AppEnd:
     async def send(self, message: Message) -> None:
         match message["type"]:
             case "websocket.accept":
+                self.subprotocol = message.get("subprotocol")
                 self._answer(101)
             case "websocket.http.response.start":
                 self._answer(int(message["status"]))
@@ -218,6 +226,16 @@ class _AppEnd:
             self._answered.set()
 
 
+def _offered(headers: Mapping[str, str]) -> list[str]:
+    text = next((value for name, value in headers.items() if name.lower() == "sec-websocket-protocol"), "")
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _check_selected(offered: list[str], selected: str | None) -> None:
+    if offered and selected not in offered:
+        raise UpgradeRefused(0, "no subprotocol was selected")
+
+
 def _scope(url: str, headers: Mapping[str, str], socket: PipeEnd) -> Message:
     parts = urlsplit(url)
     lines = {"host": parts.netloc, **{name.lower(): value for name, value in headers.items()}}
@@ -234,7 +252,7 @@ def _scope(url: str, headers: Mapping[str, str], socket: PipeEnd) -> Message:
         "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in lines.items()],
         "client": ("127.0.0.1", 1),
         "server": (parts.hostname or "", parts.port or (443 if secure else 80)),
-        "subprotocols": [name.strip() for name in lines.get("sec-websocket-protocol", "").split(",") if name.strip()],
+        "subprotocols": _offered(headers),
         "state": {},
         "extensions": {"websocket.http.response": {}, DIRECT_EXTENSION: socket},
     }
@@ -243,12 +261,15 @@ def _scope(url: str, headers: Mapping[str, str], socket: PipeEnd) -> Message:
 async def connect_websocket(url: str, headers: Mapping[str, str]) -> TextSocket:
     """Open a WebSocket as a carrier does: no compression, no proxy, frames up to 1 MiB.
 
+    A `sec-websocket-protocol` among the headers must be selected, one of them if there are several.
     Raises `UpgradeRefused`, or `OSError` (`TimeoutError` included) when there is no connection at all.
     """
+    offered = _offered(headers)
     try:
         connection = await connect(
             url,
-            additional_headers=headers,
+            additional_headers={k: v for k, v in headers.items() if k.lower() != "sec-websocket-protocol"},
+            subprotocols=[Subprotocol(name) for name in offered] or None,
             compression=None,
             proxy=None,
             max_size=MAX_FRAME_BYTES,
@@ -259,4 +280,10 @@ async def connect_websocket(url: str, headers: Mapping[str, str]) -> TextSocket:
         raise UpgradeRefused(error.response.status_code) from error
     except (InvalidHandshake, InvalidURI) as error:
         raise UpgradeRefused(0, str(error)) from error
-    return WebSocketEnd(connection)
+    socket = WebSocketEnd(connection)
+    try:
+        _check_selected(offered, connection.subprotocol)
+    except UpgradeRefused:
+        await socket.close(1002)
+        raise
+    return socket

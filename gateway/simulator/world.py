@@ -123,13 +123,14 @@ async def world(
     model_line: LineModel | None = None,
     seed: int = 7,
     settings: Mapping[str, object] | None = None,
+    transport: httpx2.AsyncBaseTransport | None = None,
 ) -> AsyncIterator[World]:
     """Build and start everything; on the way out stop everything. Run it inside `clock.run`.
 
     `folder` gets the agents file and the recordings. `agents` is its YAML; the agent who answers has `NUMBER`.
     `business` answers every webhook of the agents; without one each is answered 404. A `model` replaces `engine` and
     `options`. `line` is between caller and gateway, `model_line` between gateway and model; `seed` is for both.
-    `settings` go over those of this module.
+    `settings` go over those of this module. `transport` is what carriers' REST clients reach.
     """
     path = folder / "agents.yaml"
     path.write_text(agents, encoding="utf-8")
@@ -143,7 +144,9 @@ async def world(
     )
     async with asyncio.TaskGroup() as group:
         open_socket = connector(server, group, model_line, random.Random(seed))
-        app = create_app(effective, load_agents(path), store=store, invoker=invoker, open_socket=open_socket)
+        app = create_app(
+            effective, load_agents(path), store=store, invoker=invoker, open_socket=open_socket, transport=transport
+        )
         async with AsgiHost(app) as host, host.http() as http:
             network = TwilioNetwork(ACCOUNT, TOKEN, http, host.connect, line=line, seed=seed)
             yield World(app.state.gateway, network, server, store, host, http)

@@ -1,0 +1,1 @@
+"""Simulators of the carriers beside Twilio, one file each, in one frame (`frame.py`)."""
