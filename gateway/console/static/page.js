@@ -92,6 +92,7 @@ async function dial() {
   story.clear();
   at("empty").hidden = true;
   at("keys").textContent = "";
+  for (const id of ["latency", "codec", "lost"]) at(id).textContent = "–";
   inCall(true);
   state("calling", "Connecting…");
   phone.addEventListener("state", ({ detail }) => connection(current, detail));
