@@ -1,0 +1,155 @@
+"""Telnyx media streaming text to messages, commands to its text. Pure.
+
+Vendor page: "Media streaming over WebSocket". Audio is the payload of RTP packets without their header, base64, and is
+passed through untouched. What it is `start` says and not what was asked for: a trunk that speaks A-law is not
+transcoded by every route. What we send is always in the codec that was asked for (`stream_bidirectional_codec`).
+"""
+
+import json
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic_core import from_json
+
+from gateway.carriers.stream import Frame, Ignored, Media, Message, Started
+from gateway.carriers.telnyx.laws import relabel
+from gateway.core.audio import AudioFormat
+from gateway.core.events import Dtmf, LegEnd, LegEnded, MarkPlayed
+from gateway.errors import RemoteProtocolError
+
+__all__ = ["ENCODINGS", "EncodingRefused", "TelnyxCodec"]
+
+ENCODINGS = {"PCMU": AudioFormat.PCMU, "PCMA": AudioFormat.PCMA}
+MAX_MESSAGE_CHARS = 64 * 1024
+"""Longest message taken; the socket refuses larger frames itself."""
+MAX_PAYLOAD_CHARS = 16_000
+"""Longest audio taken in one message: 1.5 s. Telnyx sends 20 ms."""
+MAX_ID = 256
+CLEAR = '{"event":"clear"}'
+
+_is_base64 = re.compile(r"[A-Za-z0-9+/]+={0,2}").fullmatch
+_is_digit = re.compile(r"[0-9*#A-D]").fullmatch
+_is_count = re.compile(r"[0-9]{1,15}").fullmatch
+_is_word = re.compile(r"[A-Za-z0-9_./-]{1,24}").fullmatch
+
+
+class EncodingRefused(RemoteProtocolError):
+    """The stream's audio is none that passes through a call of ours."""
+
+
+class TelnyxCodec:
+    """One socket's. `token` came as a header of its upgrade, `asked` is what Telnyx was asked to take from us."""
+
+    def __init__(self, token: str = "", asked: AudioFormat = AudioFormat.PCMU) -> None:
+        self._token = token
+        self._asked = asked
+        self._audio = asked
+
+    def decode(self, frame: Frame) -> Message:
+        """See `StreamCodec.decode`. Raises `EncodingRefused` for a start in another codec than G.711."""
+        message = _message(frame)
+        match message.get("event"):
+            case "media":
+                return _media(_object(message, "media"))
+            case "mark":
+                return MarkPlayed(_text(_object(message, "mark"), "name"))
+            case "dtmf":
+                return _dtmf(_object(message, "dtmf"))
+            case "start":
+                return self._start(message)
+            case "stop":
+                return LegEnded(LegEnd.CALLER_HANGUP, "stop")
+            case "connected":
+                return Ignored("connected")
+            case "error":
+                return Ignored(_error(message.get("payload")), known=False)
+            case str(other):
+                return Ignored(_word(other), known=False)
+            case _:
+                raise RemoteProtocolError("expected an event name")
+
+    def play(self, payload: str) -> Sequence[Frame]:
+        if self._audio is not self._asked:
+            payload = b64encode(relabel(b64decode(payload), self._audio, self._asked)).decode()
+        return (f'{{"event":"media","media":{{"payload":"{payload}"}}}}',)  # clean base64: spliced, not encoded
+
+    def mark(self, name: str) -> Sequence[Frame]:
+        return (json.dumps({"event": "mark", "mark": {"name": name}}),)
+
+    def clear(self) -> Sequence[Frame]:
+        return (CLEAR,)
+
+    def digits(self, digits: str) -> None:
+        """There is no message for keys."""
+
+    def hang_up(self) -> Sequence[Frame]:
+        return ()
+
+    def _start(self, message: Mapping[str, Any]) -> Started:
+        body = _object(message, "start")
+        form = _object(body, "media_format")
+        audio = ENCODINGS.get(str(form.get("encoding"))[:16].upper())
+        rate, channels = str(form.get("sample_rate", 8000)), str(form.get("channels", 1))
+        if audio is None or rate not in ("8000", "8000.0") or channels not in ("1", "1.0"):
+            found = " ".join(_word(str(form.get(key))) for key in ("encoding", "sample_rate", "channels"))
+            raise EncodingRefused(f"start: expected PCMU or PCMA at 8000 Hz and one channel, got {found}")
+        stream_id, call_id = _text(message, "stream_id"), _text(body, "call_control_id")
+        self._audio = audio
+        return Started(stream_id, call_id, token=self._token, audio=audio)
+
+
+def _message(frame: Frame) -> Mapping[str, Any]:
+    if isinstance(frame, bytes):
+        raise RemoteProtocolError("expected a text frame, got a binary one")
+    if len(frame) > MAX_MESSAGE_CHARS:
+        raise RemoteProtocolError(f"message of {len(frame)} characters is over the bound")
+    try:
+        message = from_json(frame, cache_strings="keys")
+    except ValueError:
+        raise RemoteProtocolError("expected JSON, got something else") from None
+    if not isinstance(message, dict):
+        raise RemoteProtocolError("expected an object")
+    return message
+
+
+def _media(body: Mapping[str, Any]) -> Message:
+    if body.get("track", "inbound") not in ("inbound", "inbound_track"):
+        return Ignored("media of another track")  # our own voice (carriers notes §3.12)
+    payload = _text(body, "payload", MAX_PAYLOAD_CHARS)
+    if len(payload) % 4 or _is_base64(payload) is None:
+        raise RemoteProtocolError("media: expected base64 as payload")
+    chunk = str(body.get("chunk", ""))
+    return Media(payload, int(chunk) if _is_count(chunk) else None)
+
+
+def _dtmf(body: Mapping[str, Any]) -> Dtmf:
+    digit = _text(body, "digit")
+    if _is_digit(digit) is None:
+        raise RemoteProtocolError("dtmf: expected one of 0-9 * # A-D as digit")
+    return Dtmf(digit)
+
+
+def _error(payload: object) -> str:
+    told = payload if isinstance(payload, dict) else {}
+    return f"error {_word(str(told.get('code')))} {_word(str(told.get('title')))}"
+
+
+def _word(text: str) -> str:
+    """What may stand in a log of what Telnyx says."""
+    return text if _is_word(text) else "?"
+
+
+def _object(message: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = message.get(key)
+    if not isinstance(value, dict):
+        raise RemoteProtocolError(f"expected an object as {key}")
+    return value
+
+
+def _text(message: Mapping[str, Any], key: str, most: int = MAX_ID) -> str:
+    value = message.get(key)
+    if not isinstance(value, str) or not value or len(value) > most:
+        raise RemoteProtocolError(f"expected a text of 1 to {most} characters as {key}")
+    return value
