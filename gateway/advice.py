@@ -10,6 +10,7 @@ from gateway.agents import Agent, AgentsFile, Manual, ServerVad, Transfer
 from gateway.agents.template import names
 from gateway.config import Settings
 from gateway.findings import CheckResult
+from gateway.sipadvice import sip_advice
 
 __all__ = ["CheckResult", "advice"]
 
@@ -35,6 +36,7 @@ def advice(settings: Settings, agents: AgentsFile) -> Iterator[CheckResult]:
         yield from _confirmations(agent)
         yield from _claims(agent)
         yield from _variables(agent)
+    yield from sip_advice(settings, agents)
 
 
 def _warning(name: str, detail: str, fix: str) -> CheckResult:

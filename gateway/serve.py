@@ -20,6 +20,7 @@ from gateway.log import configure
 from gateway.preflight import missing_secrets, secret_texts
 from gateway.records.recording import unwritable
 from gateway.server import server
+from gateway.sipadvice import sip_advice
 from gateway.tools.netguard import NetGuard
 
 __all__ = ["migrate", "serve"]
@@ -118,6 +119,7 @@ def _recording_problems(settings: Settings, agents: AgentsFile) -> list[str]:
 def _warnings(settings: Settings, agents: AgentsFile) -> Iterator[str]:
     """Yield what is no mistake, and yet seldom meant, a sentence each."""
     guard = NetGuard(settings.webhook_allow_cidrs, allow_loopback=settings.development)
+    yield from (f"{said.name}: {said.detail}" for said in sip_advice(settings, agents) if said.warning)
     for agent in agents.agents.values():
         if not agent.numbers and not agent.default:
             yield f"agent {agent.name} has no number and is not the default: no incoming call reaches it"

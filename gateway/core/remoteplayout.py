@@ -43,6 +43,8 @@ class _Response:
     done: bool = False
     began_s: float | None = None
     cleared_s: float | None = None
+    dropped: bool = False
+    """Whether the server was asked to drop it."""
     cut: tuple[str, int] | None = None
     """The item that the server cut, and after how many ms."""
 
@@ -80,7 +82,7 @@ class RemotePlayout:
         response = self._response(response_id, now)
         response.began_s = now if response.began_s is None else response.began_s
         if self._held or response_id in self._silenced:
-            self._silence = True
+            self._silence = response.dropped = True
 
     def stopped(self, response_id: str, now: float) -> list[Heard]:
         """All of it was heard."""
@@ -183,12 +185,14 @@ class RemotePlayout:
         """
         for name in (*self._responses, *([response_id] if response_id else [])):
             self.silence(name)
-        self._silence = self._silence or bool(self._responses)
+        self._drop()
         return Interruption()
 
     def leave_to_server(self) -> None:
         """The server has heard the caller itself, and drops what it plays by itself."""
         self._silence = False
+        for response in self._responses.values():
+            response.dropped = False
 
     def silence(self, response_id: str) -> None:
         self._silenced[response_id] = None
@@ -201,7 +205,7 @@ class RemotePlayout:
     def hold(self, now: float) -> list[Command]:
         """Nothing is to be heard any more: the server cannot pause, so it drops what it plays."""
         self._held = True
-        self._silence = self._silence or bool(self._responses)
+        self._drop()
         return []
 
     def resume(self, now: float) -> list[Command]:
@@ -252,6 +256,11 @@ class RemotePlayout:
         return []
 
     # --- private ------------------------------------------------------------------------------
+
+    def _drop(self) -> None:
+        for response in self._responses.values():
+            self._silence = self._silence or not response.dropped
+            response.dropped = True
 
     def _response(self, response_id: str, now: float) -> _Response:
         response = self._responses.get(response_id)

@@ -1,6 +1,7 @@
 """What a simulated SIP call was like: the caller's ear, and what the service was asked."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from gateway.simulator.carrier.report import CallReport, Event
 
@@ -20,7 +21,7 @@ class SipReport:
     """Types of the events on the sideband, both ways; what the client sent begins with ">"."""
     sidebands: int = 0
     """How often the sideband was opened."""
-    accepted_with: dict[str, object] = field(default_factory=dict)
+    accepted_with: dict[str, Any] = field(default_factory=dict)
     rejected_with: int | None = None
     """SIP status."""
     referred_to: str = ""

@@ -77,9 +77,7 @@ class SipService:
             await session.close()
         return report
 
-    async def _announce(
-        self, session: SipSession, plan: SipPlan, report: SipReport, http: httpx2.AsyncClient
-    ) -> None:
+    async def _announce(self, session: SipSession, plan: SipPlan, report: SipReport, http: httpx2.AsyncClient) -> None:
         faults = plan.faults
         created_at = int(time.time()) - faults.age_s
         for number in range(faults.bodies):
