@@ -32,6 +32,10 @@ class Pcm16:
         """First byte of a sample whose second has not come."""
         self._down: _State = None
         self._up: _State = None
+        if rate_hz != MU_LAW_HZ:
+            # For its very first sample the resampler gives one, for each other two: it begins with one of silence, so
+            # that frames keep their size.
+            _, self._up = audioop.ratecv(bytes(SAMPLE_BYTES), SAMPLE_BYTES, 1, MU_LAW_HZ, rate_hz, None)
 
     def to_mu_law(self, pcm: bytes) -> bytes:
         """Return the mu-law of the next piece; half a sample at its end waits for the piece after."""
@@ -47,7 +51,7 @@ class Pcm16:
         return ulaw
 
     def from_mu_law(self, ulaw: bytes) -> bytes:
-        """Return the samples of the next piece; at 16 kHz the first piece is one sample short."""
+        """Return the samples of the next piece, as long as the piece is."""
         if not ulaw:
             return b""
         pcm: bytes = audioop.ulaw2lin(ulaw, SAMPLE_BYTES)

@@ -77,7 +77,7 @@ def test_both_ways_of_one_stream_do_not_disturb_each_other() -> None:
 def test_16_khz_halves_and_doubles_the_samples() -> None:
     ulaw = Pcm16(16_000).to_mu_law(tone(16_000, 1000))
     assert len(ulaw) == 8000
-    assert len(Pcm16(16_000).from_mu_law(ulaw)) == 2 * 15_999
+    assert len(Pcm16(16_000).from_mu_law(ulaw)) == 32_000
 
 
 def test_a_tone_at_16_khz_is_the_same_tone_in_mu_law() -> None:
@@ -85,6 +85,12 @@ def test_a_tone_at_16_khz_is_the_same_tone_in_mu_law() -> None:
     expected = tone(8000, 200)
     pairs = list(zip(struct.iter_unpack("<h", resampled), struct.iter_unpack("<h", expected), strict=True))
     assert max(abs(got[0] - wanted[0]) for got, wanted in pairs[8:]) < 400
+
+
+def test_a_frame_of_20_ms_is_one_at_every_rate() -> None:
+    for rate_hz in (8000, 16_000):
+        coder = Pcm16(rate_hz)
+        assert [len(coder.from_mu_law(EVERY[:160])) for _ in range(3)] == [rate_hz // 25] * 3
 
 
 @pytest.mark.parametrize("rate_hz", [0, -8000, 24_000, 44_100])
