@@ -29,6 +29,7 @@ KEY_GAP_S = 0.02
 """Keys that come faster were pressed by no finger."""
 LINGER_S = 0.2
 """After the last frame: the browser's jitter buffer still has the end of the goodbye."""
+HUNG_UP = LegEnded(LegEnd.SOCKET_LOST, "we hung up")
 
 
 class Line(Protocol):
@@ -51,6 +52,8 @@ class BrowserLeg:
         self._intake = Intake(self._hear)
         self._over = asyncio.Event()
         self._ended = False
+        """Whether the call was told that the stream is over."""
+        self._gone = False
         self._bad_messages = 0
         self._last_key_s = 0.0
         self._played = 0
@@ -58,6 +61,10 @@ class BrowserLeg:
     def send(self, command: LegCommand) -> None:
         """Carry out one command; nothing waits."""
         if self._over.is_set():
+            if self._gone and isinstance(
+                command, HangUp
+            ):  # cut off by the gateway's own end: there is nothing to close
+                self.end(HUNG_UP)
             return
         match command:
             case PlayAudio(_, payload, _):
@@ -70,7 +77,6 @@ class BrowserLeg:
                 for digit in digits:
                     self._pacer.play(b64encode(tones.key(digit)).decode())
             case HangUp():
-                self._ended = True  # nothing is told of what we do ourselves
                 self._over.set()
             case _:
                 assert_never(command)
@@ -105,7 +111,8 @@ class BrowserLeg:
         self._over.set()
 
     async def run(self) -> None:
-        """Pump both ways until either side ends the call; close the line."""
+        """Pump both ways until either side ends the call; close the line. The call is told the end once, by `LegEnded`;
+        of one that is cancelled, when it hangs up."""
         try:
             async with asyncio.TaskGroup() as group:
                 pumps = [group.create_task(self._pacer.run()), group.create_task(self._intake.run())]
@@ -113,14 +120,16 @@ class BrowserLeg:
                 for pump in pumps:
                     pump.cancel()
             await asyncio.sleep(LINGER_S)
+            await self._line.close()
+            self.end(HUNG_UP)
         finally:
             self._over.set()
+            self._gone = True
             await self._line.close()
             logger.info("browser stream: %s frames played, heard %s", self._played, self._intake.figures)
 
     async def close(self) -> None:
         """Have `run` close the line."""
-        self._ended = True
         self._over.set()
 
     def _play(self, frame: bytes) -> None:
@@ -129,7 +138,7 @@ class BrowserLeg:
             self.end(LegEnded(LegEnd.BROKEN, "the browser takes no more audio"))
 
     def _hear(self, sound: bytes) -> None:
-        if not self._ended:
+        if not self._over.is_set():
             self._feed(CallerAudio(b64encode(sound).decode()))
 
     def _key(self, key: Dtmf) -> None:
@@ -138,7 +147,7 @@ class BrowserLeg:
             self._bad_message("keys come too fast")
             return
         self._last_key_s = now
-        if not self._ended:
+        if not self._over.is_set():
             self._feed(key)
 
     def _bad_message(self, why: str) -> None:

@@ -11,6 +11,7 @@ from aiortc.codecs.g711 import PcmuDecoder, PcmuEncoder
 
 from gateway.carriers.base import Draining, Full
 from gateway.carriers.browser.door import BrowserDoor
+from gateway.carriers.browser.leg import HUNG_UP
 from gateway.core.commands import EndReason, HangUp, PlayAudio, SendMark
 from gateway.core.events import Dtmf, LegEnd, LegEnded, MarkPlayed
 from gateway.errors import RemoteProtocolError
@@ -92,13 +93,13 @@ def test_a_page_that_goes_away_ends_the_call_as_lost() -> None:
     assert isinstance(ended, LegEnded) and ended.reason is LegEnd.SOCKET_LOST
 
 
-def test_our_hang_up_closes_the_connection_and_tells_nothing() -> None:
+def test_our_hang_up_closes_the_connection_and_is_told_once_it_is_closed() -> None:
     async def work(calls: Exchange, page: Page) -> None:
         assert calls.leg is not None
         calls.leg.send(HangUp(EndReason.AGENT_HANGUP))
         await wait_for(lambda: calls.over)
 
-    assert not during_a_call(work).told(LegEnded)
+    assert during_a_call(work).told(LegEnded) == [HUNG_UP]
 
 
 def test_a_stopping_gateway_cuts_its_browsers() -> None:

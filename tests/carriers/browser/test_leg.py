@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from gateway.carriers.browser.leg import MAX_BAD_MESSAGES, BrowserLeg
+from gateway.carriers.browser.leg import HUNG_UP, MAX_BAD_MESSAGES, BrowserLeg
 from gateway.core.commands import ClearAudio, EndReason, HangUp, PlayAudio, SendDigits, SendMark
 from gateway.core.digits import KEY_S
 from gateway.core.events import CallerAudio, Dtmf, Event, LegEnd, LegEnded, MarkPlayed
@@ -40,6 +40,7 @@ class Call:
         self.leg = BrowserLeg(self.wire, self.events.append)
 
     def told(self) -> list[Event]:
+        """What was told during the call, sound left out."""
         return [event for event in self.events if not isinstance(event, CallerAudio)]
 
 
@@ -48,8 +49,10 @@ def a_call(work: Callable[[Call], Awaitable[None]]) -> Call:
         call = Call()
         running = asyncio.get_running_loop().create_task(call.leg.run())
         await work(call)
+        during = list(call.events)
         await call.leg.close()
         await running
+        call.events[:] = during
         return call
 
     call = run(main())
@@ -128,18 +131,35 @@ def test_a_page_that_talks_nonsense_is_cut_off_once() -> None:
     assert isinstance(ended, LegEnded) and ended.reason is LegEnd.BROKEN
 
 
-def test_after_our_hang_up_nothing_is_told_and_nothing_taken() -> None:
+def test_after_our_hang_up_only_the_end_is_told_and_nothing_taken() -> None:
     async def work(call: Call) -> None:
         call.leg.send(HangUp(EndReason.AGENT_HANGUP))
         call.leg.send(play(100))
         call.leg.send(HangUp(EndReason.AGENT_HANGUP))
-        call.leg.message('{"type": "hang_up"}')
+        call.leg.message('{"type": "key", "digit": "1"}')
         call.leg.packet(0, SILENT)
+        assert not call.events
         await asyncio.sleep(1)
         assert call.wire.closed
         await call.leg.close()
 
-    assert a_call(work).events == []
+    assert a_call(work).events == [HUNG_UP]
+
+
+def test_a_leg_that_was_cut_off_tells_its_end_when_the_call_hangs_up() -> None:
+    async def main() -> list[Event]:
+        call = Call()
+        running = asyncio.get_running_loop().create_task(call.leg.run())
+        await asyncio.sleep(0.1)
+        running.cancel()
+        await asyncio.wait({running})
+        assert call.wire.closed and not call.told()
+        call.leg.send(play(20))
+        call.leg.send(HangUp(EndReason.STOPPED))
+        call.leg.send(HangUp(EndReason.STOPPED))
+        return call.told()
+
+    assert run(main()) == [HUNG_UP]
 
 
 def test_the_end_is_told_once_whatever_comes_after_it() -> None:
