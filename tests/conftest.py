@@ -12,6 +12,8 @@ WHOLE_CALLS = (
     "browser",
     "faults",
     "turns",
+    "carriers/test_byte_identity.py",
+    "carriers/test_same_scenario.py",
     "carriers/twilio/test_transfer.py",
     "carriers/twilio/test_transfer_sweep.py",
     "simulator/carrier/test_random_transfers.py",
@@ -44,3 +46,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.every_python)
         if any(item.path.is_relative_to(folder) for folder in folders):
             item.add_marker(pytest.mark.e2e)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests have recorded as `scenario`, one line a carrier."""
+    lines = []
+    for report in (*terminalreporter.stats.get("passed", ()), *terminalreporter.stats.get("failed", ())):
+        lines += [(text, report.outcome) for name, text in report.user_properties if name == "scenario"]
+    if lines:
+        terminalreporter.section("the same scenario over every carrier")
+    for text, outcome in sorted(lines):
+        terminalreporter.write_line(f"{outcome}  {text}")

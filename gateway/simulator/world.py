@@ -13,7 +13,7 @@ import asyncio
 import base64
 import hashlib
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,11 +25,12 @@ from fastapi import FastAPI
 
 from gateway.agents import load_agents
 from gateway.app import Gateway, create_app
+from gateway.carriers.twilio.rest import TwilioRest
 from gateway.config import Settings
 from gateway.errors import ModelError
 from gateway.realtime.connection import Dial
 from gateway.simulator.asgi import AsgiHost
-from gateway.simulator.carrier import CallPlan, CallReport, LineModel, Script, TwilioNetwork
+from gateway.simulator.carrier import CallPlan, CallReport, LineModel, Party, Script, TwilioNetwork
 from gateway.simulator.engine import Engine
 from gateway.simulator.link import DelayedSocket
 from gateway.simulator.model import ModelOptions, ModelServer, ScriptedEngine, SessionRecord, UpgradeRefused
@@ -124,13 +125,16 @@ async def world(
     seed: int = 7,
     settings: Mapping[str, object] | None = None,
     transport: httpx2.AsyncBaseTransport | None = None,
+    carrier: TwilioRest | None = None,
+    parties: Sequence[Party] = (),
 ) -> AsyncIterator[World]:
     """Build and start everything; on the way out stop everything. Run it inside `clock.run`.
 
     `folder` gets the agents file and the recordings. `agents` is its YAML; the agent who answers has `NUMBER`.
     `business` answers every webhook of the agents; without one each is answered 404. A `model` replaces `engine` and
     `options`. `line` is between caller and gateway, `model_line` between gateway and model; `seed` is for both.
-    `settings` go over those of this module. `transport` is what carriers' REST clients reach.
+    `settings` go over those of this module. `transport` is what carriers' REST clients reach,
+    `carrier` the client of Twilio's; `parties` are who can be reached by telephone.
     """
     path = folder / "agents.yaml"
     path.write_text(agents, encoding="utf-8")
@@ -145,10 +149,16 @@ async def world(
     async with asyncio.TaskGroup() as group:
         open_socket = connector(server, group, model_line, random.Random(seed))
         app = create_app(
-            effective, load_agents(path), store=store, invoker=invoker, open_socket=open_socket, transport=transport
+            effective,
+            load_agents(path),
+            store=store,
+            invoker=invoker,
+            open_socket=open_socket,
+            carrier=carrier,
+            transport=transport,
         )
         async with AsgiHost(app) as host, host.http() as http:
-            network = TwilioNetwork(ACCOUNT, TOKEN, http, host.connect, line=line, seed=seed)
+            network = TwilioNetwork(ACCOUNT, TOKEN, http, host.connect, line=line, parties=parties, seed=seed)
             yield World(app.state.gateway, network, server, store, host, http)
 
 
