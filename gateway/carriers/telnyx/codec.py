@@ -40,12 +40,13 @@ class EncodingRefused(RemoteProtocolError):
 
 
 class TelnyxCodec:
-    """One socket's. `token` came as a header of its upgrade, `asked` is what Telnyx was asked to take from us."""
+    """One socket's. `token` came as a header of its upgrade; `asked` is what Telnyx was asked to take from us, None:
+    the same as it sends."""
 
-    def __init__(self, token: str = "", asked: AudioFormat = AudioFormat.PCMU) -> None:
+    def __init__(self, token: str = "", asked: AudioFormat | None = None) -> None:
         self._token = token
         self._asked = asked
-        self._audio = asked
+        self._audio = asked or AudioFormat.PCMU
 
     def decode(self, frame: Frame) -> Message:
         """See `StreamCodec.decode`. Raises `EncodingRefused` for a start in another codec than G.711."""
@@ -71,7 +72,7 @@ class TelnyxCodec:
                 raise RemoteProtocolError("expected an event name")
 
     def play(self, payload: str) -> Sequence[Frame]:
-        if self._audio is not self._asked:
+        if self._asked is not None and self._audio is not self._asked:
             payload = b64encode(relabel(b64decode(payload), self._audio, self._asked)).decode()
         return (f'{{"event":"media","media":{{"payload":"{payload}"}}}}',)  # clean base64: spliced, not encoded
 

@@ -113,7 +113,7 @@ class TelnyxControl:
             return
         match event.kind:
             case "call.initiated":
-                if not self._unwanted(transfer):
+                if not self._unwanted(transfer) and transfer.warm:
                     self._tell(transfer, TransferState.RINGING)
             case "call.answered" if transfer.warm:
                 self._human_answered(transfer)

@@ -40,7 +40,7 @@ class Event:
     """Which delivery this is, from 1."""
     said: Mapping[str, str]
     """The payload's texts."""
-    state: Mapping[str, str] = field(default=NOTHING)
+    state: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     """Our `client_state`; empty where there is none, or another's."""
 
     def get(self, key: str) -> str:

@@ -6,6 +6,7 @@ Telnyx delivers it again, to whichever node is ready then.
 """
 
 import logging
+import re
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
@@ -23,7 +24,6 @@ from gateway.carriers.telnyx.control import TelnyxControl
 from gateway.carriers.telnyx.events import Event, decode
 from gateway.carriers.telnyx.rest import TelnyxRest
 from gateway.carriers.telnyx.signature import SignatureCheck
-from gateway.core.audio import AudioFormat
 from gateway.errors import RemoteProtocolError
 
 __all__ = ["MANNER", "TelnyxDoor", "router"]
@@ -49,6 +49,8 @@ ENDS = {
 }
 """`hangup_cause` to the state that is recorded of a call we placed; any other has failed."""
 
+_is_token = re.compile(r"[A-Za-z0-9_-]{16,128}").fullmatch
+
 
 @dataclass(frozen=True, slots=True)
 class TelnyxDoor:
@@ -70,7 +72,7 @@ def router(door: TelnyxDoor) -> APIRouter:
     media = MediaSockets(
         door.callers.claim,
         lambda websocket: _codec(door, websocket),
-        lambda websocket: door.callers.expected(_token(websocket)) is not None,
+        lambda websocket: _is_token(_token(websocket)) is not None,
         manner=MANNER,
     )
 
@@ -121,12 +123,11 @@ class _LineCodec(TelnyxCodec):
 def _codec(door: TelnyxDoor, websocket: WebSocket) -> TelnyxCodec:
     token = _token(websocket)
     line = door.callers.expected(token)
-    return TelnyxCodec(token, AudioFormat.PCMU) if line is None else _LineCodec(token, line, door.callers)
+    return TelnyxCodec(token) if line is None else _LineCodec(token, line, door.callers)
 
 
 def _token(websocket: WebSocket) -> str:
-    token = websocket.headers.get(TOKEN, "")
-    return token if len(token) <= 128 else ""
+    return websocket.headers.get(TOKEN, "")
 
 
 def _first_time(door: TelnyxDoor, event: Event) -> bool:
