@@ -77,6 +77,8 @@ class SipSession:
                 raise Refusal(400, "unknown_parameter", f"Unknown parameter: 'audio.{side}.format'.")
         if session.get("type") != "realtime" or not isinstance(session.get("model"), str):
             raise Refusal(400, "missing_required_parameter", "Missing required parameter: 'type' or 'model'.")
+        await asyncio.sleep(self._plan.faults.accept_s)
+        self._must_be_undecided()
         self.state = State.ANSWERED
         self._report.accepted_with = dict(session)
         self._group.create_task(self._model.serve_socket(self._far, {"model": str(session["model"])}, {}))

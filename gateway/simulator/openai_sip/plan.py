@@ -19,6 +19,8 @@ class SipFaults:
     """How often it is sent with an id of its own each."""
     age_s: int = 0
     """How old the call is by the webhook's word."""
+    accept_s: float = 0.0
+    """How long an accept takes."""
     not_yet_s: float = 0.0
     """How long the sideband answers 404 after the accept."""
     lose_sideband_at_s: Sequence[float] = ()
