@@ -6,7 +6,8 @@ is in `carriers/NAME/README.md`.
 
 import base64
 import binascii
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
@@ -39,6 +40,11 @@ class CarrierSettings(BaseSettings):
 
     signalwire_signing_key: SecretStr | None = secret(
         "signalwire_signing_key", "Signing key of the project: checks every SignalWire webhook. Opens `/signalwire`."
+    )
+    signalwire_signature: Literal["sha1", "sha256"] = Field(
+        default="sha1",
+        description="Which of SignalWire's signatures is needed: `sha1` on every request, or `sha256`, which it documents "
+        "for calls. One that is there must always be right.",
     )
     signalwire_project_id: str | None = Field(default=None, description="Project; needed for transfers by REST.")
     signalwire_api_token: SecretStr | None = secret("signalwire_api_token", "Token of SignalWire's REST API.")
@@ -110,6 +116,11 @@ class CarrierSettings(BaseSettings):
         default=False, description="Serve `/console`, a page from which agents are called. Needs the extra `browser`."
     )
 
+    @property
+    def doors(self) -> list[str]:
+        """The carriers beside Twilio that these settings open, by the names of their packages."""
+        return [name for name, opened_by in OPENED_BY.items() if opened_by(self)]
+
     @field_validator("telnyx_public_key")
     @classmethod
     def _ed25519_key(cls, value: str | None) -> str | None:
@@ -145,3 +156,17 @@ class CarrierSettings(BaseSettings):
         if self.asterisk_ari_url is not None and self.asterisk_ari_password is None:
             raise ValueError("GATEWAY_ASTERISK_ARI_URL needs GATEWAY_ASTERISK_ARI_PASSWORD")
         return self
+
+
+OPENED_BY: dict[str, Callable[[CarrierSettings], object]] = {
+    "telnyx": lambda settings: settings.telnyx_public_key,
+    "signalwire": lambda settings: settings.signalwire_signing_key,
+    "plivo": lambda settings: settings.plivo_auth_token,
+    "vonage": lambda settings: settings.vonage_signature_secret,
+    "jambonz": lambda settings: settings.jambonz_webhook_secret,
+    "genesys": lambda settings: settings.genesys_api_key,
+    "asterisk": lambda settings: settings.asterisk_password,
+    "audiosocket": lambda settings: settings.audiosocket_listen,
+    "openai_sip": lambda settings: settings.openai_webhook_secret,
+}
+"""Each carrier's package under `gateway.carriers`, and the setting that opens it."""

@@ -16,6 +16,7 @@ import httpx2
 from gateway.advice import advice
 from gateway.agents import Agent, AgentsFile, load_agents
 from gateway.agents.references import Reference, addresses, references
+from gateway.checkdoors import check_doors
 from gateway.checkimports import ImportedTools, check_imports
 from gateway.config import Settings, database_sentence
 from gateway.errors import ConfigError, ModelError, ToolError
@@ -58,6 +59,7 @@ async def run_checks(settings: Settings | ConfigError, agents_path: Path, *, net
         results += advice(settings, agents)
         checked, imported = await check_imports(agents, _guard(settings), network=network)
         results += checked
+        results += check_doors(settings, agents)
     if settings.api_keys:
         results.append(await run_check("api keys", _api_keys(settings)))
     results.append(await run_check("recordings", _recordings(settings.recordings_dir)))

@@ -87,6 +87,7 @@ def test_a_sound_set_up_passes_without_the_network(folder: Path) -> None:
         "settings": "complete",
         "agents file": "agents: 1, numbers: 1",
         "secret of support/lookup": "found",
+        "doors": "open: twilio",
         "recordings": "recordings will be created",
         "database": "gateway.db will be created",
         "public url": "set",
@@ -110,7 +111,7 @@ def test_missing_variables_are_failures(folder: Path) -> None:
     results = asyncio.run(run_checks(settings(openai_api_key=None, twilio_auth_token=None), Path("x"), network=False))
     assert [result.detail for result in results[:3]] == [
         "OPENAI_API_KEY is not set: the realtime model will refuse every call",
-        "TWILIO_AUTH_TOKEN is not set: no webhook signature can be checked",
+        "TWILIO_AUTH_TOKEN is not set, nor a setting that opens the door of another carrier: nobody can call",
         "x: cannot be read: No such file or directory",
     ]
 
@@ -441,3 +442,12 @@ def test_a_silent_model_is_given_up_after_its_time(folder: Path, monkeypatch: py
         await socket.wait_closed()
 
     assert run_model(talk)["model gpt-realtime-2.1"].detail == "no answer within 0.3 s"
+
+
+def test_the_doors_that_open_are_named(folder: Path) -> None:
+    def doors(**more: object) -> list[tuple[bool, str]]:
+        results = asyncio.run(run_checks(settings(**more), Path("agents.yaml"), network=False))
+        return [(result.ok, result.detail) for result in results if result.name == "doors"]
+
+    assert doors() == [(True, "open: twilio")]
+    assert doors(twilio_auth_token=None, openai_webhook_secret="whsec_c2VjcmV0") == [(True, "open: openai_sip")]

@@ -58,7 +58,7 @@ def test_without_anything_it_is_a_development_set_up_that_cannot_serve(put: SET)
     assert settings.public_url == "http://127.0.0.1:8080"
     assert settings.serving_problems() == [
         "OPENAI_API_KEY is not set: the realtime model will refuse every call",
-        "TWILIO_AUTH_TOKEN is not set: no webhook signature can be checked",
+        "TWILIO_AUTH_TOKEN is not set, nor a setting that opens the door of another carrier: nobody can call",
     ]
 
 
