@@ -4,6 +4,7 @@
 virtual clock. What it left is compared with `EXPECTED`; what a carrier cannot do stands in `CANNOT`, nowhere else.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -28,6 +29,7 @@ from gateway.simulator.model.scripted import babble
 from gateway.simulator.openai_sip import SipReport
 from gateway.simulator.world import ACCOUNT, NUMBER, TOKEN, world
 from gateway.store.rows import JournalEntry, StoredCall
+from gateway.wire import TextSocket, pipe
 from tests.clock import run
 from tests.openai_sip.stage import sip_world
 from tests.world import Business
@@ -271,10 +273,6 @@ CANNOT: Mapping[str, tuple[str, Mapping[str, Left]]] = {
         "a REFER is answered by nobody: who was called, and whether they took it, is the trunk's to know",
         {"busy": _gone(bridged=False), "reached": _gone(bridged=False)},
     ),
-    "audiosocket": (
-        "the socket has no transfer, and there is no other way to the channel",
-        {"busy": _back("failed"), "reached": _back("failed")},
-    ),
     "genesys": (
         "the session ends with output variables; the Architect flow dials, and tells nobody what came of it",
         {"busy": _gone(bridged=True), "reached": _gone(bridged=True)},
@@ -293,7 +291,21 @@ def _exists(name: str) -> bool:
 
 
 NAMES = ("twilio", *(name for name in FRAMED if _exists(name)), "openai-sip")
-CONNECT: Mapping[str, Callable[[Gateway], Connector]] = {}
+
+
+def _audiosocket(gateway: Gateway, group: asyncio.TaskGroup) -> Connector:
+    async def connect(url: str, headers: Mapping[str, str]) -> TextSocket:
+        from gateway.carriers.audiosocket import AudioSocketCarrier
+
+        (door,) = (carrier for carrier in gateway.carriers if isinstance(carrier, AudioSocketCarrier))
+        ours, theirs = pipe()
+        group.create_task(door.server.serve(theirs))
+        return ours
+
+    return connect
+
+
+CONNECT: Mapping[str, Callable[[Gateway, asyncio.TaskGroup], Connector]] = {"audiosocket": _audiosocket}
 """How the simulator reaches the gateway in process where that is no WebSocket."""
 
 

@@ -6,6 +6,7 @@ async with carrier_world(folder, AGENTS, CARRIER, ScriptedEngine(scenario), scen
     everything.record, everything.journal, everything.session  # as of `gateway.simulator.world`
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -67,32 +68,36 @@ async def carrier_world(
     parties: Sequence[Party] = (),
     model_line: LineModel | None = None,
     settings: Mapping[str, object] | None = None,
-    connect: Callable[[Gateway], Connector] | None = None,
+    connect: Callable[[Gateway, asyncio.TaskGroup], Connector] | None = None,
     seed: int = 7,
 ) -> AsyncIterator[CarrierWorld]:
     """Build and start everything; on the way out stop everything. Run it inside `clock.run`.
 
-    The gateway has `carrier.settings`, and `settings` over them. `connect` reaches it where that is no WebSocket.
+    The gateway has `carrier.settings`, and `settings` over them. `connect` makes what reaches it where that is no
+    WebSocket; its tasks belong to the group.
     """
     origin = f"https://api.{carrier.name}.example.com"
     transport = _RestTransport(origin)
     own = {**carrier.settings, **({carrier.rest_setting: origin} if carrier.rest_setting else {})}
-    async with world(
-        folder,
-        agents,
-        engine,
-        options,
-        business=business,
-        model_line=model_line,
-        seed=seed,
-        settings=own | dict(settings or {}),
-        transport=transport,
-    ) as it:
+    async with (
+        asyncio.TaskGroup() as group,
+        world(
+            folder,
+            agents,
+            engine,
+            options,
+            business=business,
+            model_line=model_line,
+            seed=seed,
+            settings=own | dict(settings or {}),
+            transport=transport,
+        ) as it,
+    ):
         network = CarrierNetwork(
             carrier,
             carrier.keys(it.gateway.settings),
             it.http,
-            connect(it.gateway) if connect is not None else it.host.connect,
+            connect(it.gateway, group) if connect is not None else it.host.connect,
             public_url=PUBLIC,
             parties=parties,
             seed=seed,
