@@ -28,6 +28,8 @@ LONGEST_GAP = RATE_HZ
 """Samples; a longer jump is a new beginning, not a loss."""
 MOST_AHEAD_S = 2.0
 """How much sound may come at once, after the network stood still."""
+LATE_S = 0.05
+"""A wake-up that comes later than that says that our own loop stood still, not the caller's stream."""
 EPSILON = 1e-6
 """Times are sums of binary fractions: 20 ms that have passed may be a bit less than 20 ms."""
 WRAP = 1 << 32
@@ -99,11 +101,19 @@ class Intake:
                 due_s = min(due_s, self._held_since_s + HELD_S)
             if now < due_s:
                 # Short enough for what is held meanwhile: that is due after HELD_S at the earliest.
-                await asyncio.sleep(min(due_s - now, HELD_S / 2))
+                await self._sleep_until(min(due_s, now + HELD_S / 2))
             elif self._held:
                 self._conceal(now)
             else:
                 self._fill(now)
+
+    @staticmethod
+    async def _sleep_until(due_s: float) -> None:
+        """Sleep; when our own loop stood still meanwhile, let it read first what lies in its sockets."""
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(due_s - loop.time())
+        if loop.time() - due_s > LATE_S:
+            await asyncio.sleep(FRAME_S)
 
     def _hold(self, timestamp: int, payload: bytes, now: float) -> None:
         if timestamp in self._held:

@@ -1,6 +1,7 @@
 """Whatever happens to the packets, the sound that is forwarded goes on, in order, and loses no time."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -99,6 +100,27 @@ def test_a_stream_that_stops_is_silence_at_the_clock_s_pace() -> None:
 
 def test_a_stream_that_never_begins_is_silence_too() -> None:
     assert forwarded(lambda _: asyncio.sleep(0.505))[0] == [SILENT] * 25
+
+
+def test_a_loop_that_stood_still_itself_reads_before_it_fills() -> None:
+    async def work(intake: Intake) -> None:
+        loop = asyncio.get_running_loop()
+        time.sleep(0.2)  # noqa: ASYNC251 - the loop stands still
+        for number in range(5):
+            loop.call_later(0.005, intake.packet, number * FRAME, sound(number))
+        await asyncio.sleep(0.01)
+
+    out: list[bytes] = []
+
+    async def main() -> None:
+        intake = Intake(out.append)
+        keeping = asyncio.get_running_loop().create_task(intake.run())
+        await asyncio.sleep(0.01)
+        await work(intake)
+        keeping.cancel()
+
+    asyncio.run(main())
+    assert out == [sound(number) for number in range(5)]
 
 
 def test_words_that_were_only_late_are_not_lost() -> None:
