@@ -52,21 +52,34 @@ class Caller:
         self._leg: Leg | None = None
         self._leaving = False
         self._fill = _Fill() if fills else None
+        self._early: list[Event] | None = None
 
     # --- as the call ----------------------------------------------------------------------------
 
     def attach(self, leg: Leg, stream_id: str, audio: AudioFormat = AudioFormat.PCMU) -> None:
-        """See `LiveCall.attach`."""
+        """See `LiveCall.attach`. Soon: the call may have been offered just now, and begins in a task of its own."""
         self._leg = leg
         if self._fill is not None:
             self._fill.begin(leg, audio)
+        self._early = []
+        asyncio.get_running_loop().call_soon(self._begin, stream_id, audio)
+
+    def _begin(self, stream_id: str, audio: AudioFormat) -> None:
         self._live.attach(self, stream_id, audio)
+        early, self._early = self._early or [], None
+        for event in early:
+            self.feed(event)
 
     def feed(self, event: Event) -> None:
         """See `LiveCall.feed`. An orderly close that we did not ask for means that the caller has hung up."""
-        if not isinstance(event, LegEnded):
+        if self._early is not None:
+            self._early.append(event)
+        elif not isinstance(event, LegEnded):
             self._live.feed(event)
-            return
+        else:
+            self._ended(event)
+
+    def _ended(self, event: LegEnded) -> None:
         leaving, self._leaving = self._leaving, True
         if self._fill is not None:
             self._fill.stop()

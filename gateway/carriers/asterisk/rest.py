@@ -64,19 +64,27 @@ class Ari:
         return _value(await self._ask("GET", "asterisk/variable", {"variable": name}, gone=b"{}"))
 
     async def set_global(self, name: str, value: str) -> None:
-        """Set a global variable."""
-        await self._ask("POST", "asterisk/variable", {"variable": name, "value": value})
+        """Set a global variable. In the body, because the value may hold a number and addresses are logged."""
+        await self._ask("POST", "asterisk/variable", {}, body={"variable": name, "value": value})
 
     async def close(self) -> None:
         """Close the connections; safe to call twice."""
         await self._client.aclose()
 
-    async def _ask(self, method: str, path: str, query: Mapping[str, str], gone: bytes | None = None) -> bytes:
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        *,
+        body: Mapping[str, str] | None = None,
+        gone: bytes | None = None,
+    ) -> bytes:
         """Return the answer's body; `gone` in place of a 404 where that is an answer too."""
         try:
             async with (
                 asyncio.timeout(REQUEST_S),
-                self._client.stream(method, self._url + path, params=dict(query)) as answer,
+                self._client.stream(method, self._url + path, params=dict(query), json=body) as answer,
             ):
                 if answer.status_code == 404 and gone is not None:
                     return gone

@@ -71,7 +71,7 @@ class Listen:
 
 
 class AudioSocketServer:
-    """Takes connections. `running` listens; `serve` is one connection's life."""
+    """Takes connections while it is `running`."""
 
     def __init__(self, listen: Listen, offers: Offers) -> None:
         self._listen = listen
@@ -79,6 +79,8 @@ class AudioSocketServer:
         self._unstarted = 0
         self._legs: dict[str, StreamLeg] = {}
         """The stream of each call, by the carrier's id of the call."""
+        self._group: asyncio.TaskGroup | None = None
+        self._connections: set[asyncio.Task[None]] = set()
         self.port = listen.port
         """Where it listens; another than was asked for when that was 0."""
 
@@ -93,15 +95,9 @@ class AudioSocketServer:
         """Listen until the context is left. Raises `ConfigError` when that cannot be."""
         addresses = await self._listen.addresses()
         async with asyncio.TaskGroup() as group:
-            connections: set[asyncio.Task[None]] = set()
-
-            def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-                task = group.create_task(self.serve(TcpPieces(reader, writer)))
-                connections.add(task)
-                task.add_done_callback(connections.discard)
-
+            self._group = group
             try:
-                server = await asyncio.start_server(connected, addresses, self._listen.port)
+                server = await asyncio.start_server(self._connected, addresses, self._listen.port)
             except OSError as error:
                 raise ConfigError(f"GATEWAY_AUDIOSOCKET_LISTEN: cannot listen there: {error.strerror}") from None
             self.port = server.sockets[0].getsockname()[1]
@@ -110,11 +106,12 @@ class AudioSocketServer:
                 yield
             finally:
                 server.close()
-                for task in connections:
+                self._group = None
+                for task in self._connections:
                     task.cancel()
 
     async def serve(self, pieces: TextSocket) -> None:
-        """Live as long as the connection, whose bytes come in pieces of any size."""
+        """Live as long as a connection, whose bytes come in pieces of any size."""
         connection = Framed(pieces)
         try:
             await self._serve(connection)
@@ -124,6 +121,14 @@ class AudioSocketServer:
             logger.exception("a connection failed inside")
         finally:
             await connection.close()
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._group is None:
+            writer.transport.abort()
+            return
+        task = self._group.create_task(self.serve(TcpPieces(reader, writer)))
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
 
     async def _serve(self, connection: Framed) -> None:
         if self._unstarted >= MAX_UNSTARTED:
