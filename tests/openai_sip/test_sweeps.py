@@ -8,6 +8,7 @@ import pytest
 
 from gateway.simulator.carrier.script import HangUp, Pause, Script
 from gateway.simulator.model import Scenario
+from gateway.simulator.model.scenario import Turn
 from gateway.simulator.openai_sip import SipFaults
 from gateway.simulator.openai_sip.call import State
 from tests.clock import run
@@ -71,7 +72,7 @@ def test_a_call_whose_accept_is_under_way_is_let_go_when_the_gateway_stops(
 @pytest.mark.parametrize("at_s", INSTANTS)
 @pytest.mark.parametrize("turn", [ORDER, HUMAN])
 def test_a_caller_who_hangs_up_at_any_instant_ends_everything(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, at_s: float, turn: object
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, at_s: float, turn: Turn
 ) -> None:
     async def main() -> None:
         async with sip_world(tmp_path, Scenario(turns=[turn, BYE]), business=Business(delay_s=1.0)) as world:

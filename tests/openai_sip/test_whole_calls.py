@@ -126,10 +126,11 @@ def test_digits_are_collected_in_the_open_but_never_in_secret(tmp_path: Path) ->
     run(main())
 
 
-def test_a_transfer_is_a_refer_after_the_last_words(tmp_path: Path) -> None:
+@pytest.mark.parametrize("close_code", [1000, 1001, 1006])
+def test_a_transfer_is_a_refer_after_the_last_words(tmp_path: Path, close_code: int) -> None:
     async def main() -> None:
         async with sip_world(tmp_path, Scenario(turns=[HUMAN])) as world:
-            report = await world.call(Script([DONE, ASK], stay_s=60))
+            report = await world.call(Script([DONE, ASK], stay_s=60), SipFaults(close_code=close_code))
             assert report.referred_to == "tel:+14155550150"
             assert report.call.ended_by == "refer"
             assert [event.name for event in report.requests] == ["accept", "refer"], "nobody hangs up who was handed on"
@@ -155,6 +156,18 @@ def test_a_refer_that_leads_nowhere_brings_the_agent_back(tmp_path: Path) -> Non
     run(main())
 
 
+def test_a_sideband_that_breaks_while_a_refer_leads_nowhere_is_opened_again(tmp_path: Path) -> None:
+    async def main() -> None:
+        back = HUMAN.model_copy(update={"result": "Nobody could be reached."})
+        async with sip_world(tmp_path, Scenario(turns=[back])) as world:
+            script = Script([DONE, ASK, DONE, Wait("agent_speaking", 60), Pause(3), HangUp()])
+            report = await world.call(script, SipFaults(refer_is_lost=True, lose_sideband_at_s=[20]))
+            assert [str(said["text"]) for said in world.kinds("AgentSaid")][-1] == "Nobody could be reached."
+            assert (report.call.script_error, world.record.end_reason) == (None, EndReason.CALLER_HANGUP)
+
+    run(main())
+
+
 def test_a_refer_that_is_refused_is_told_at_once(tmp_path: Path) -> None:
     async def main() -> None:
         back = HUMAN.model_copy(update={"result": "That did not work."})
@@ -167,10 +180,11 @@ def test_a_refer_that_is_refused_is_told_at_once(tmp_path: Path) -> None:
     run(main())
 
 
-def test_a_caller_who_hangs_up_ends_the_call(tmp_path: Path) -> None:
+@pytest.mark.parametrize("close_code", [1000, 1001, 1006])
+def test_a_caller_who_hangs_up_ends_the_call(tmp_path: Path, close_code: int) -> None:
     async def main() -> None:
         async with sip_world(tmp_path) as world:
-            await world.call(Script([Pause(1.0), HangUp()]))
+            await world.call(Script([Pause(1.0), HangUp()]), SipFaults(close_code=close_code))
             assert world.record.end_reason == EndReason.CALLER_HANGUP
             assert turns(world)[0][2], "the greeting was heard in part"
             assert not world.gateway.registry.owed

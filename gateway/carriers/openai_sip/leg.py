@@ -71,6 +71,8 @@ class SipCall:
         """Nobody here wants the call any more: it is hung up as soon as that is possible."""
         self._connected = False
         self._transfer_id = ""
+        self._way: tuple[Dial, str, Mapping[str, str]] | None = None
+        """How the sideband was reached last."""
 
     # --- the leg ------------------------------------------------------------------------------
 
@@ -107,6 +109,7 @@ class SipCall:
                 await asyncio.shield(self._accepting)
         if self.stage not in (Stage.UP, Stage.LEAVING):
             raise ModelError("the call is over", permanent=True, code="call_over")
+        self._way = (dial, url, headers)
         return await self._connect(dial, url, headers)
 
     def tell(self, event: Event, feed: Callable[[Event], None]) -> None:
@@ -114,6 +117,8 @@ class SipCall:
         if isinstance(event, ModelClosed) and self.stage in (Stage.UP, Stage.LEAVING):
             if self.stage is Stage.LEAVING and event.code == CLEAN_CLOSE:
                 self._left()
+                return
+            if self.stage is Stage.LEAVING and self._spawn(self._look(event, feed)) is not None:
                 return
             if event.code in OVER_CODES and self.stage is Stage.UP:
                 # Asked for all the same: a call that only seems to be over must not go on without us.
@@ -179,6 +184,18 @@ class SipCall:
                 return socket
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, LAST_PAUSE_S)
+
+    async def _look(self, lost: ModelClosed, feed: Callable[[Event], None]) -> None:
+        """The sideband broke while the call was to leave: find out whether it has left, or is still here."""
+        assert self._way is not None, "it was open"
+        try:
+            socket = await self._connect(*self._way)
+        except ModelError:
+            if self.stage is Stage.LEAVING:
+                feed(lost)
+            return
+        await socket.close()
+        feed(lost)
 
     def _vanished(self) -> None:
         """There is no such call any more: the caller has gone, or a transfer has taken them."""

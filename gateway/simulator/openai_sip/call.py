@@ -161,7 +161,7 @@ class SipSession:
         """Close both sockets; the call is over."""
         socket, self._sideband = self._sideband, None
         if socket is not None:
-            await socket.close(NORMAL)
+            await socket.close(self._plan.faults.close_code)
         await self._line.close(NORMAL)
 
     def _from_client(self, frame: str | bytes) -> None:

@@ -29,6 +29,8 @@ class SipFaults:
     refuse_s: float = 0.0
     refer_is_lost: bool = False
     """REFER is answered with 200, and nothing follows."""
+    close_code: int = 1000
+    """With which the sideband is closed when the call is over; 1006 is acted out as 1011."""
     status: dict[str, Sequence[int]] = field(default_factory=dict)
     """By endpoint: HTTP statuses of the first requests, 0 to do the thing and lose the answer."""
     blank_dtmf: bool = False
