@@ -38,7 +38,7 @@ class Placed:
 class BrowserDoor:
     """All browsers of this process. `running` must be entered before calls are taken."""
 
-    def __init__(self, calls: Switchboard, *, loopback: bool, most: int = 16) -> None:
+    def __init__(self, calls: Switchboard, *, loopback: bool, most: int = 8) -> None:
         """`loopback`: browsers on this machine may come by 127.0.0.1. `most`: connections at once."""
         self._calls = calls
         self._loopback = loopback
