@@ -194,12 +194,18 @@ class Callers:
             return
         self._expect_no_more(line)
         if ended.reason is EndReason.TRANSFERRED:
-            line.over = True
-            self._soon(self._rest.end(call_id, "streaming_stop"))
+            self._soon(self.leave(call_id))
             return
         line.offer = replace(line.offer, agent=ended.agent or line.offer.agent)
         again = MOST_AGAIN if line.hopeless else line.again
         self._go_on(line, after(self._front, call_id, line.offer.to_number, again, line.offer.attempt_id))
+
+    async def leave(self, call_id: str) -> None:
+        """A human has the caller: stop our stream, and ask nothing more for the call."""
+        line = self._lines.get(call_id)
+        if line is not None:
+            line.over = True
+        await self._rest.end(call_id, "streaming_stop")
 
     # --- what follows -------------------------------------------------------------------------
 

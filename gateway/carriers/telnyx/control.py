@@ -246,7 +246,7 @@ class TelnyxControl:
             transfer.stage = Stage.TOGETHER
         if transfer.stage is Stage.TOGETHER:
             # The end of our stream says that the caller has left us.
-            await self._rest.end(carrier_call_id, "streaming_stop")
+            await self._callers.leave(carrier_call_id)
 
     def _human_gone(self, transfer: Transfer, cause: str) -> None:
         stage, transfer.stage = transfer.stage, Stage.OVER
@@ -255,7 +255,7 @@ class TelnyxControl:
             self._tell(transfer, FAILURES.get(cause, TransferState.FAILED))
         elif stage in (Stage.ACCEPTED, Stage.MOVING):
             self._tell(transfer, TransferState.FAILED)
-        elif stage is Stage.TOGETHER:
+        elif stage is Stage.TOGETHER and transfer.warm:
             # Telnyx ends the other leg of a bridge too, unless the bridge was not yet made.
             self._errands.soon(self._hang_up(transfer.carrier_call_id))
 

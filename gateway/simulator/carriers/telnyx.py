@@ -53,6 +53,8 @@ class Trouble:
     unreachable: int = 0
     """So many streams fail before one can be opened."""
     silence_s: float = 1.5
+    broken: frozenset[str] = frozenset()
+    """Actions that are answered 503 and not done."""
 
 
 class TelnyxDialect:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["rest"]
 
-NOT_FOUND, BAD_KEY, INVALID = "10005", "10009", "10015"
+NOT_FOUND, BAD_KEY, INVALID, UNAVAILABLE = "10005", "10009", "10015", "10016"
 ENDED, NOT_NOW = "90018", "90034"
 """Telnyx' code for a call that has ended; the other one is of this simulator."""
 STREAM = {
@@ -115,6 +115,8 @@ def _obey(call: LiveCall | None, call_id: str, action: str, body: Mapping[str, A
     human = dialect.humans.get(call_id)
     if call.ended.is_set() or (human is not None and human.gone.is_set()):
         raise _Refused(422, ENDED, "Call has already ended")
+    if action in dialect.trouble.broken:
+        raise _Refused(503, UNAVAILABLE, "Service unavailable")
     _check(action, (ACTIONS if human is None else OF_HUMANS).get(action), body)
     if _again(dialect, body):
         return
