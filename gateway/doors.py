@@ -8,6 +8,7 @@ from importlib import import_module
 
 from gateway.carriers.front import Carrier, Front
 from gateway.carriers.twilio.control import TwilioControl
+from gateway.carriers.twilio.dialect import TWILIO
 from gateway.carriers.twilio.door import TwilioDoor
 from gateway.carriers.twilio.rest import TwilioRest
 from gateway.carriers.twilio.routes import router as twilio_router
@@ -46,14 +47,6 @@ def open_carriers(settings: Settings, front: Front, twilio: TwilioRest | None) -
 def _twilio(settings: Settings, front: Front, rest: TwilioRest | None) -> Carrier:
     control = TwilioControl(rest, front.calls, settings.public_url, settings.twilio_from_number)
     tokens = [t.get_secret_value() for t in (settings.twilio_auth_token, settings.twilio_auth_token_secondary) if t]
-    door = TwilioDoor(
-        public_url=front.public_url,
-        stream_url=f"{front.stream_origin}/twilio/media",
-        account_id=settings.twilio_account_sid,
-        signatures=SignatureCheck(tokens, front.public_url, allow_unsigned=front.allow_unsigned),
-        calls=front.calls,
-        reports=front.reports,
-        fallback=front.fallback,
-        control=control,
-    )
+    signatures = SignatureCheck(tokens, front.public_url, allow_unsigned=front.allow_unsigned)
+    door = TwilioDoor(front, TWILIO, settings.twilio_account_sid, signatures, control)
     return Carrier("twilio", twilio_router(door), control, control.running)

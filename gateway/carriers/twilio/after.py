@@ -3,21 +3,20 @@
 from fastapi import Request
 from starlette.datastructures import MultiDict
 
-from gateway.carriers.base import RESUMABLE, Over, TokenRefused
-from gateway.carriers.front import MOST_AGAIN, SPOKEN_END
+from gateway.carriers import front
+from gateway.carriers.base import Over, TokenRefused
+from gateway.carriers.front import Stream
+from gateway.carriers.sockets import MediaSockets
 from gateway.carriers.transfers import Transfer
-from gateway.carriers.twilio import verbs
 from gateway.carriers.twilio.door import TwilioDoor
-from gateway.carriers.twilio.media import MediaSockets
 from gateway.core.events import TransferState
 
-__all__ = ["MOST_AGAIN", "after", "again_of", "apology", "attempt_of", "come_back"]
+__all__ = ["after", "again_of", "attempt_of", "come_back"]
 
 
 def again_of(request: Request) -> int:
     """How often the call of a webhook's URL has been offered again."""
-    text = request.query_params.get("again", "0")
-    return int(text) if text in ("0", "1", "2", "3") else MOST_AGAIN
+    return front.again_of(request.query_params.get("again", "0"))
 
 
 def attempt_of(request: Request) -> str:
@@ -34,18 +33,7 @@ def after(door: TwilioDoor, media: MediaSockets, form: MultiDict, request: Reque
         back = come_back(door, media, transfer, TransferState.FAILED, attempt_id)
         if back is not None:
             return back
-    ended = door.calls.outcome(str(form["CallSid"]))
-    if ended is not None and ended.reason in SPOKEN_END:
-        return verbs.hang_up()
-    if (ended is None or ended.reason in RESUMABLE) and again < MOST_AGAIN:
-        # At once the first time; then slower, so that a short trouble in between does not use up every try.
-        return verbs.try_again(door.public_url, again + 1, pause_s=again, attempt_id=attempt_id)
-    return apology(door, ended.agent if ended is not None else "", str(form.get("To", "")))
-
-
-def apology(door: TwilioDoor, agent: str, to_number: str) -> str:
-    fallback = door.fallback(agent, to_number)
-    return verbs.apologise(fallback.say, fallback.dial, None)
+    return door.say(front.after(door.front, str(form["CallSid"]), str(form.get("To", "")), again, attempt_id))
 
 
 def come_back(
@@ -56,9 +44,9 @@ def come_back(
     The old stream is over by the carrier's own word, so the call hears of that first, whatever its socket shows.
     """
     try:
-        resumed = door.calls.resume(transfer.carrier_call_id)
+        resumed = door.front.calls.resume(transfer.carrier_call_id)
     except (Over, TokenRefused):
         return None
     media.supersede(transfer.carrier_call_id)
     door.control.tell(transfer, state)
-    return verbs.stream(door.public_url, door.stream_url, resumed.token, resumed.again, attempt_id)
+    return door.say(Stream(resumed.token, resumed.again, attempt_id))

@@ -1,107 +1,148 @@
 """Twilio Media Streams text to messages, commands to Media Streams text. Pure.
 
-Vendor page: "Media Streams - WebSocket Messages". Every number on the wire is a string; audio is base64 mu-law,
-8 kHz mono, and is passed through untouched. Twilio answers unknown, missing or extra fields with warning 31951,
-so exactly the documented keys are sent.
+Vendor page: "Media Streams - WebSocket Messages". Every number on the wire is a string; audio is base64 and is passed
+through untouched. Twilio answers unknown, missing or extra fields with warning 31951, so exactly the documented keys
+are sent. A carrier that speaks this format with other audio names it in `formats`.
 """
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic_core import from_json
 
-from gateway.core.events import CallerAudio, Dtmf, LegEnd, LegEnded, MarkPlayed
+from gateway.carriers.stream import Frame, Ignored, Media, Message, Started
+from gateway.core.audio import AudioFormat
+from gateway.core.events import Dtmf, LegEnd, LegEnded, MarkPlayed
 from gateway.errors import RemoteProtocolError
 
-__all__ = ["Connected", "Message", "Start", "clear", "decode", "mark", "media"]
+__all__ = ["TwilioCodec"]
 
 MAX_MESSAGE_CHARS = 64 * 1024
 """Longest message taken; the socket refuses larger frames itself."""
 MAX_PAYLOAD_CHARS = 16_000
-"""Longest audio taken in one frame: 1.5 s. Twilio sends 20 ms."""
+"""Longest audio taken in one frame: 1.5 s of mu-law. Twilio sends 20 ms."""
 MAX_ID = 128
 MAX_PARAMETERS = 32
+MU_LAW: Mapping[tuple[str, str], AudioFormat] = {("audio/x-mulaw", "8000"): AudioFormat.PCMU}
+"""Encoding and rate of `start.mediaFormat` to what the call is told."""
 
 _is_base64 = re.compile(r"[A-Za-z0-9+/]+={0,2}").fullmatch
 _is_digit = re.compile(r"[0-9*#A-D]").fullmatch
+_is_clean = re.compile(r"[A-Za-z0-9-]+").fullmatch
+_is_count = re.compile(r"[0-9]{1,12}").fullmatch
+_usual_media = re.compile(
+    r'\{"event":"media","sequenceNumber":"[0-9]+","media":\{"track":"inbound","chunk":"([0-9]{1,12})",'
+    r'"timestamp":"[0-9]+","payload":"([A-Za-z0-9+/]+={0,2})"\}(?:,"streamSid":"[A-Za-z0-9-]+")?\}'
+).fullmatch
+"""A frame of audio as the carriers write it. Fifty come each second and call, so these are read in one pass."""
 
 
-@dataclass(slots=True, frozen=True)
-class Connected:
-    """The first message of a socket."""
+class TwilioCodec:
+    """One stream's. Everything names the stream, so `start` must have been read before."""
+
+    def __init__(self, *, formats: Mapping[tuple[str, str], AudioFormat] = MU_LAW) -> None:
+        self._formats = formats
+        self._media_head = ""
+        self.stream_id = ""
+
+    def decode(self, frame: Frame) -> Message:
+        """Return what a frame says. Raises `RemoteProtocolError` for one that breaks the protocol."""
+        if isinstance(frame, bytes):
+            raise RemoteProtocolError("expected a text frame, got a binary one")
+        if len(frame) > MAX_MESSAGE_CHARS:
+            raise RemoteProtocolError(f"message of {len(frame)} characters is over the bound")
+        usual = _usual_media(frame)
+        if usual is not None and self.stream_id:
+            chunk, payload = usual.groups()
+            if len(payload) % 4 == 0 and len(payload) <= MAX_PAYLOAD_CHARS:
+                return Media(payload, int(chunk))
+        return self._read(_parsed(frame))
+
+    def play(self, payload: str) -> Sequence[Frame]:
+        """Return a `media` message; both parts are clean, so they are spliced and not encoded."""
+        return (f'{self._media_head}{payload}"}}}}',)
+
+    def mark(self, name: str) -> Sequence[Frame]:
+        return (json.dumps({"event": "mark", "streamSid": self.stream_id, "mark": {"name": name}}),)
+
+    def clear(self) -> Sequence[Frame]:
+        return (json.dumps({"event": "clear", "streamSid": self.stream_id}),)
+
+    def digits(self, digits: str) -> Sequence[Frame] | None:
+        """Media Streams cannot send keys, and `<Play digits>` would cost the stream."""
+        return None
+
+    def hang_up(self) -> Sequence[Frame]:
+        """The close says it: Twilio goes on with the next verb."""
+        return ()
+
+    def _read(self, message: Mapping[str, Any]) -> Message:
+        event = message.get("event")
+        if not self.stream_id and event in ("media", "mark", "dtmf"):
+            raise RemoteProtocolError("expected start first")
+        match event:
+            case "media":
+                return _media(_object(message, "media"))
+            case "mark":
+                return MarkPlayed(_text(_object(message, "mark"), "name"))
+            case "dtmf":
+                return _dtmf(_object(message, "dtmf"))
+            case "connected":
+                return Ignored("connected")
+            case "start":
+                return self._start(_object(message, "start"))
+            case "stop":
+                return LegEnded(LegEnd.CALLER_HANGUP, "stop")
+            case str() as other:
+                return Ignored(other[:MAX_ID], known=False)
+            case _:
+                raise RemoteProtocolError("expected an event name")
+
+    def _start(self, body: Mapping[str, Any]) -> Started:
+        form = _object(body, "mediaFormat")
+        audio = self._formats.get((str(form.get("encoding")), str(form.get("sampleRate"))))
+        if audio is None:
+            expected = " or ".join(f"{name} at {rate} Hz" for name, rate in self._formats)
+            raise RemoteProtocolError(f"start: expected {expected}")
+        parameters = body.get("customParameters")
+        if not isinstance(parameters, dict) or len(parameters) > MAX_PARAMETERS:
+            raise RemoteProtocolError(f"start: expected at most {MAX_PARAMETERS} custom parameters")
+        stream_id = _text(body, "streamSid")
+        if _is_clean(stream_id) is None:
+            raise RemoteProtocolError("start: expected letters, digits and dashes as streamSid")
+        self.stream_id = stream_id
+        self._media_head = f'{{"event":"media","streamSid":"{stream_id}","media":{{"payload":"'
+        named = {str(key): str(value)[: MAX_ID * 4] for key, value in parameters.items()}
+        return Started(
+            stream_id,
+            _text(body, "callSid"),
+            _text(body, "accountSid"),
+            token=named.get("token", ""),
+            audio=audio,
+            parameters=named,
+        )
 
 
-@dataclass(slots=True, frozen=True)
-class Start:
-    """The second message: whose audio this is."""
-
-    stream_id: str
-    carrier_call_id: str
-    account_id: str
-    parameters: Mapping[str, str]
-    """What the TwiML's `<Parameter>` elements said."""
-
-
-Message = Connected | Start | CallerAudio | MarkPlayed | Dtmf | LegEnded
-
-
-def decode(frame: str | bytes) -> Message | None:
-    """Return what a frame says; None for messages that mean nothing to us (unknown events, other tracks).
-
-    Raises `RemoteProtocolError` for a frame that breaks the protocol.
-    """
-    if isinstance(frame, bytes):
-        raise RemoteProtocolError("expected a text frame, got a binary one")
-    if len(frame) > MAX_MESSAGE_CHARS:
-        raise RemoteProtocolError(f"message of {len(frame)} characters is over the bound")
+def _parsed(frame: str) -> Mapping[str, Any]:
     try:
         message = from_json(frame, cache_strings="keys")
     except ValueError:
         raise RemoteProtocolError("expected JSON, got something else") from None
     if not isinstance(message, dict):
         raise RemoteProtocolError("expected an object")
-    match message.get("event"):
-        case "media":
-            return _media(_object(message, "media"))
-        case "mark":
-            return MarkPlayed(_text(_object(message, "mark"), "name"))
-        case "dtmf":
-            return _dtmf(_object(message, "dtmf"))
-        case "connected":
-            return Connected()
-        case "start":
-            return _start(_object(message, "start"))
-        case "stop":
-            return LegEnded(LegEnd.CALLER_HANGUP, "stop")
-        case str():
-            return None
-        case _:
-            raise RemoteProtocolError("expected an event name")
+    return message
 
 
-def media(stream_id: str, payload: str) -> str:
-    """Return a `media` message. `stream_id` and `payload` must be clean: they are spliced, not encoded."""
-    return f'{{"event":"media","streamSid":"{stream_id}","media":{{"payload":"{payload}"}}}}'
-
-
-def mark(stream_id: str, name: str) -> str:
-    return json.dumps({"event": "mark", "streamSid": stream_id, "mark": {"name": name}})
-
-
-def clear(stream_id: str) -> str:
-    return json.dumps({"event": "clear", "streamSid": stream_id})
-
-
-def _media(body: Mapping[str, Any]) -> CallerAudio | None:
+def _media(body: Mapping[str, Any]) -> Media | Ignored:
     if body.get("track", "inbound") != "inbound":
-        return None
+        return Ignored("media of another track")
     payload = _text(body, "payload", MAX_PAYLOAD_CHARS)
     if len(payload) % 4 or _is_base64(payload) is None:
         raise RemoteProtocolError("media: expected base64 as payload")
-    return CallerAudio(payload)
+    chunk = body.get("chunk")
+    return Media(payload, int(chunk) if isinstance(chunk, str) and _is_count(chunk) else None)
 
 
 def _dtmf(body: Mapping[str, Any]) -> Dtmf:
@@ -109,20 +150,6 @@ def _dtmf(body: Mapping[str, Any]) -> Dtmf:
     if _is_digit(digit) is None:
         raise RemoteProtocolError("dtmf: expected one of 0-9 * # A-D as digit")
     return Dtmf(digit)
-
-
-def _start(body: Mapping[str, Any]) -> Start:
-    form = _object(body, "mediaFormat")
-    if form.get("encoding") != "audio/x-mulaw" or str(form.get("sampleRate")) != "8000":
-        raise RemoteProtocolError("start: expected audio/x-mulaw at 8000 Hz")
-    parameters = body.get("customParameters")
-    if not isinstance(parameters, dict) or len(parameters) > MAX_PARAMETERS:
-        raise RemoteProtocolError(f"start: expected at most {MAX_PARAMETERS} custom parameters")
-    stream_id = _text(body, "streamSid")
-    if not stream_id.isalnum() or not stream_id.isascii():
-        raise RemoteProtocolError("start: expected letters and digits as streamSid")
-    named = {str(key): str(value)[: MAX_ID * 4] for key, value in parameters.items()}
-    return Start(stream_id, _text(body, "callSid"), _text(body, "accountSid"), named)
 
 
 def _object(message: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -1,38 +1,37 @@
-"""Brings callers to humans, by Twilio's REST API and by what its webhooks then say.
+"""Brings callers to humans, by the carrier's REST API and by what its webhooks then say.
 
 Blind: the caller's leg gets a `<Dial>`, which ends our stream; its `action` asks what follows. Warm: the human is
 called apart, hears the brief and presses a key; then the caller's leg is put into the conference where the human
 already waits. No human is left ringing, and none left waiting: whoever is being called when the call ends is hung up,
 and so is the one who stays behind in the conference.
 
-Requests outlive who asked for them. A call that ends while its human is being called cannot take the request back, so
-the request runs to its end here, and its human is then let go.
+A call that ends while its human is being called cannot take the request back, so the request runs to its end as an
+errand, and its human is then let go.
 """
 
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import assert_never
 from urllib.parse import urlencode
 
 from gateway.carriers.base import CallOffer, Switchboard
+from gateway.carriers.errands import Errands
 from gateway.carriers.transfers import Stage, Transfer, Transfers
 from gateway.carriers.twilio import verbs
+from gateway.carriers.twilio.dialect import TWILIO, Dialect
 from gateway.carriers.twilio.rest import TwilioRest
 from gateway.core.commands import CancelTransfer, CompleteTransfer, ControlCommand, StartTransfer
 from gateway.core.events import TransferProgress, TransferState
-from gateway.errors import CarrierError, GatewayError
+from gateway.errors import CarrierError
 
 __all__ = ["TwilioControl"]
 
 logger = logging.getLogger(__name__)
 
-STOP_S = 5.0
-"""How long requests may still take when the gateway stops."""
 HANG_UP_AGAIN_S = (1.0, 4.0)
-"""Pauses before the line of a human is put down once more, when Twilio could not."""
+"""Pauses before the line of a human is put down once more, when the carrier could not."""
 FAILURES = {"busy": TransferState.BUSY, "no-answer": TransferState.NO_ANSWER, "completed": TransferState.REJECTED}
 """Ends of a human's leg before they accepted; a voicemail that presses no key is one that completes."""
 SURELY_NOT_DONE = frozenset({"not_sent", "429", "20429"})
@@ -44,28 +43,26 @@ _is_e164 = re.compile(r"\+[1-9][0-9]{6,14}").fullmatch
 class TwilioControl:
     """The `Control` of one account. `running` must be entered before calls are offered."""
 
-    def __init__(self, rest: TwilioRest | None, calls: Switchboard, public_url: str, from_number: str | None) -> None:
+    def __init__(
+        self,
+        rest: TwilioRest | None,
+        calls: Switchboard,
+        public_url: str,
+        from_number: str | None,
+        dialect: Dialect = TWILIO,
+    ) -> None:
         """Without `rest` every transfer is refused. `from_number` is for calls that have no number of ours."""
         self._rest = rest
         self._calls = calls
-        self._webhooks = f"{public_url}/twilio"
+        self._name = dialect.name
+        self._webhooks = f"{public_url}/{dialect.name}"
         self._from_number = from_number
         self._transfers = Transfers()
-        self._group: asyncio.TaskGroup | None = None
+        self._errands = Errands()
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Own the requests. On the way out let those go that are being called for nobody, within `STOP_S`."""
-        try:
-            async with asyncio.timeout(None) as limit, asyncio.TaskGroup() as group:
-                self._group = group
-                try:
-                    yield
-                finally:
-                    self._group = None
-                    limit.reschedule(asyncio.get_running_loop().time() + STOP_S)
-        except TimeoutError:
-            logger.warning("stopped without waiting for twilio's answer")
+    def running(self) -> AbstractAsyncContextManager[None]:
+        """Own the requests; see `Errands.running`."""
+        return self._errands.running()
 
     # --- what the call wants ------------------------------------------------------------------
 
@@ -75,9 +72,9 @@ class TwilioControl:
             case StartTransfer():
                 # At once, so that a cancellation which follows on its heels finds what it cancels.
                 transfer = self._begin(offer, command)
-                await self._lasting(self._request(offer, command, transfer))
+                await self._errands.lasting(self._request(offer, command, transfer))
             case CompleteTransfer():
-                await self._lasting(self._complete(offer.carrier_call_id, command.transfer_id))
+                await self._errands.lasting(self._complete(offer.carrier_call_id, command.transfer_id))
             case CancelTransfer():
                 newest = self._transfers.of_call(offer.carrier_call_id)
                 if newest is not None and newest.transfer_id == command.transfer_id:
@@ -127,7 +124,7 @@ class TwilioControl:
         if status in ("completed", "busy", "no-answer", "failed", "canceled"):
             self._human_gone(transfer, status)
         elif transfer.stage is Stage.OVER:
-            self._soon(self._hang_up(human_call_id))
+            self._errands.soon(self._hang_up(human_call_id))
         elif status == "ringing":
             self.tell(transfer, TransferState.RINGING)
         elif status in ("answered", "in-progress"):
@@ -152,7 +149,7 @@ class TwilioControl:
 
     def _begin(self, offer: CallOffer, command: StartTransfer) -> Transfer:
         if self._rest is None:
-            raise CarrierError("transfers need twilio's REST credentials", permanent=True, code="no_credentials")
+            raise CarrierError(f"transfers need {self._name}'s REST credentials", permanent=True, code="no_credentials")
         if _is_e164(command.number) is None:
             raise CarrierError("a transfer target is + and digits", permanent=True, code="not_e164")
         previous = self._transfers.of_call(offer.carrier_call_id)
@@ -221,7 +218,7 @@ class TwilioControl:
         """The human went while the caller was brought: say so, rather than leave the caller in an empty room."""
         assert self._rest is not None, "a transfer was begun"
         try:
-            await self._rest.redirect(carrier_call_id, verbs.apologise(None, None, None))
+            await self._rest.redirect(carrier_call_id, verbs.apologise())
         except CarrierError as failed:
             logger.info("the caller of a failed transfer is not told: %s", failed)
             await self._hang_up(carrier_call_id)
@@ -235,7 +232,7 @@ class TwilioControl:
         stage = transfer.stage
         if stage is Stage.TOGETHER:
             # The conference has ended for the caller too, unless the caller had not got there yet.
-            self._soon(self._hang_up(transfer.carrier_call_id))
+            self._errands.soon(self._hang_up(transfer.carrier_call_id))
         failure = FAILURES.get(status, TransferState.FAILED)
         if stage is Stage.CALLING:
             self.tell(transfer, failure)
@@ -251,7 +248,7 @@ class TwilioControl:
     def _let_go_human(self, transfer: Transfer) -> None:
         transfer.stage = Stage.OVER
         if transfer.human_call_id:
-            self._soon(self._hang_up(transfer.human_call_id))
+            self._errands.soon(self._hang_up(transfer.human_call_id))
 
     # --- requests -----------------------------------------------------------------------------
 
@@ -266,37 +263,8 @@ class TwilioControl:
                     return
                 await asyncio.sleep(pause_s)
 
-    async def _lasting(self, work: Coroutine[None, None, None]) -> None:
-        """Await work that is done to its end even if who awaits it is not there any more."""
-        task = self._soon(work)
-        if task is None:
-            raise CarrierError("the gateway stops", permanent=True, code="stopped")
-        failed = await asyncio.shield(task)
-        if failed is not None:
-            raise failed
-
-    def _soon(self, work: Coroutine[None, None, None]) -> "asyncio.Task[CarrierError | None] | None":
-        if self._group is None:
-            work.close()
-            return None
-        return self._group.create_task(_contained(work))
-
     def _url(self, path: str, transfer: Transfer, **more: str) -> str:
         return f"{self._webhooks}/{path}?{urlencode({'ticket': transfer.ticket} | more)}"
-
-
-async def _contained(work: Coroutine[None, None, None]) -> CarrierError | None:
-    """Return the error that work ends with: raised, it would end the requests of all other calls."""
-    try:
-        await work
-    except CarrierError as failed:
-        return failed
-    except GatewayError as failed:
-        return CarrierError(str(failed), permanent=True, code="internal")
-    except Exception:
-        logger.exception("a transfer failed inside")
-        return CarrierError("the transfer failed inside", permanent=True, code="internal")
-    return None
 
 
 def _may_be_done(failed: CarrierError) -> bool:

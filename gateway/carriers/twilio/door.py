@@ -1,21 +1,20 @@
-"""What Twilio's webhooks have in common: what they need, who is believed, how they are answered."""
+"""What these webhooks have in common: what they need, who is believed, how they are answered."""
 
 import logging
-import re
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 from urllib.parse import parse_qsl
 
 from fastapi import Request, Response, WebSocket
-from starlette.datastructures import MultiDict
+from starlette.datastructures import Headers, MultiDict
 
 from gateway.bodies import BodyRefused, read_body
-from gateway.carriers.base import Switchboard
-from gateway.carriers.front import Fallback, Reports
+from gateway.carriers.front import Front, Next
+from gateway.carriers.twilio import verbs
 from gateway.carriers.twilio.control import TwilioControl
-from gateway.carriers.twilio.signature import SIGNATURE_HEADER, SignatureCheck
+from gateway.carriers.twilio.dialect import Dialect
 
-__all__ = ["TERMINAL", "Fallback", "Reports", "TwilioDoor", "raw_path", "refused", "signed_form", "xml"]
+__all__ = ["TERMINAL", "Signatures", "TwilioDoor", "raw_path", "refused", "signed_form", "xml"]
 
 logger = logging.getLogger(__name__)
 
@@ -25,28 +24,39 @@ BODY_S = 5.0
 TERMINAL = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
 """Values of `CallStatus` after which nothing more happens to a call."""
 
-_is_sid = re.compile(r"[A-Z]{2}[0-9a-zA-Z]{8,62}").fullmatch
+
+class Signatures(Protocol):
+    """Says what is believed. `raw_path` is path and query as received."""
+
+    def webhook(self, raw_path: str, body: bytes, form: MultiDict, headers: Headers) -> bool:
+        """Check a form POST; `form` is what `body` holds."""
+
+    def upgrade(self, raw_path: str, headers: Headers) -> bool:
+        """Check a WebSocket upgrade."""
 
 
 @dataclass(frozen=True, slots=True)
 class TwilioDoor:
     """What the routes need."""
 
-    public_url: str
-    stream_url: str
-    """`wss://…/twilio/media`."""
+    front: Front
+    dialect: Dialect
     account_id: str | None
     """The only account that is believed; None believes whoever signs with our token."""
-    signatures: SignatureCheck
-    calls: Switchboard
-    reports: Reports
-    fallback: Callable[[str, str], Fallback]
-    """Agent name and dialled number to what is said when it fails."""
+    signatures: Signatures
     control: TwilioControl
+
+    def say(self, following: Next) -> str:
+        """Return how a call goes on, as TwiML."""
+        return verbs.following(self.dialect, self.front.public_url, self.front.stream_origin, following)
+
+    def admits(self, websocket: WebSocket) -> bool:
+        """Whether a socket may be opened."""
+        return self.signatures.upgrade(raw_path(websocket), websocket.headers)
 
 
 async def signed_form(request: Request, door: TwilioDoor) -> MultiDict | None:
-    """Return the form of a request that is Twilio's; None for any other."""
+    """Return the form of a request that is the carrier's; None for any other."""
     try:
         body = await read_body(request, MAX_BODY, BODY_S)
     except BodyRefused:
@@ -56,11 +66,11 @@ async def signed_form(request: Request, door: TwilioDoor) -> MultiDict | None:
     except ValueError:
         return None
     form = MultiDict(pairs)
-    if not door.signatures.webhook(raw_path(request), form, request.headers.get(SIGNATURE_HEADER)):
+    if not door.signatures.webhook(raw_path(request), body, form, request.headers):
         logger.warning("refused a webhook without a valid signature")
         return None
-    account = str(form.get("AccountSid", ""))
-    if _is_sid(str(form.get("CallSid", ""))) is None or _is_sid(account) is None:
+    account, is_id = str(form.get("AccountSid", "")), door.dialect.webhook_id.fullmatch
+    if is_id(str(form.get("CallSid", ""))) is None or is_id(account) is None:
         return None
     return form if door.account_id in (None, account) else None
 

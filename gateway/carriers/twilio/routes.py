@@ -1,7 +1,7 @@
-"""Twilio's webhooks and its media socket.
+"""The webhooks and the media socket, of Twilio and of carriers that speak like it.
 
-`POST /twilio/voice` offers a call, `/twilio/media` carries its audio, `POST /twilio/after` says how the call goes
-on when the stream is over, `POST /twilio/status` and `/twilio/stream-status` report; those of transfers are in
+`POST /NAME/voice` offers a call, `/NAME/media` carries its audio, `POST /NAME/after` says how the call goes on when
+the stream is over, `POST /NAME/status` and `/NAME/stream-status` report; those of transfers are in
 `transferring.py`. Nothing is believed before its signature is checked; a refused request allocates nothing.
 """
 
@@ -10,23 +10,23 @@ import logging
 from fastapi import APIRouter, Request, Response, WebSocket
 from starlette.datastructures import MultiDict
 
-from gateway.carriers.base import CallOffer, Draining, Full, Over
+from gateway.carriers.base import CallOffer
+from gateway.carriers.front import Stream, offered
+from gateway.carriers.sockets import MediaSockets, by_token
 from gateway.carriers.twilio import verbs
-from gateway.carriers.twilio.after import MOST_AGAIN, after, again_of, apology, attempt_of
-from gateway.carriers.twilio.door import TERMINAL, Fallback, Reports, TwilioDoor, refused, signed_form, xml
-from gateway.carriers.twilio.media import MediaSockets
+from gateway.carriers.twilio.after import after, again_of, attempt_of
+from gateway.carriers.twilio.door import TERMINAL, TwilioDoor, refused, signed_form, xml
 from gateway.carriers.twilio.transferring import add_transfer_routes
-from gateway.errors import GatewayError
 
-__all__ = ["Fallback", "Reports", "TwilioDoor", "router"]
+__all__ = ["router"]
 
 logger = logging.getLogger(__name__)
 
 
 def router(door: TwilioDoor) -> APIRouter:
-    """Return the routes under `/twilio`."""
-    routes = APIRouter(prefix="/twilio", include_in_schema=False)
-    media = MediaSockets(door)
+    """Return the routes under the dialect's name."""
+    routes = APIRouter(prefix=f"/{door.dialect.name}", include_in_schema=False)
+    media = MediaSockets(by_token(door.front.calls), door.dialect.open_codec, door.admits)
 
     @routes.post("/voice")
     async def voice(request: Request) -> Response:
@@ -66,12 +66,12 @@ def router(door: TwilioDoor) -> APIRouter:
 async def _voice(door: TwilioDoor, form: MultiDict, request: Request) -> str:
     again, attempt_id = again_of(request), attempt_of(request)
     carrier_call_id = str(form["CallSid"])
-    agent = await door.reports.attempt_agent(attempt_id, carrier_call_id) if attempt_id else ""
+    agent = await door.front.reports.attempt_agent(attempt_id, carrier_call_id) if attempt_id else ""
     if agent is None:
         logger.warning("refused a call for an unknown attempt")
         return verbs.hang_up()
     offer = CallOffer(
-        carrier="twilio",
+        carrier=door.dialect.name,
         carrier_call_id=carrier_call_id,
         account_id=str(form["AccountSid"]),
         direction="outbound" if str(form.get("Direction", "inbound")).startswith("outbound") else "inbound",
@@ -80,35 +80,19 @@ async def _voice(door: TwilioDoor, form: MultiDict, request: Request) -> str:
         attempt_id=attempt_id,
         agent=agent,
     )
-    try:
-        token = door.calls.offer(offer, again=again)
-    except Over:
-        logger.info("a webhook came for a call that has ended")
-        return verbs.hang_up()
-    except Draining:
-        if again >= MOST_AGAIN:
-            door.reports.call_refused(offer, "draining")
-            return apology(door, offer.agent, offer.to_number)
-        return verbs.try_again(door.public_url, again + 1, pause_s=again, attempt_id=attempt_id)
-    except Full:
-        logger.warning("refused a call: no place left")
-        door.reports.call_refused(offer, "full")
-        return verbs.busy()
-    except GatewayError as refused:
-        logger.warning("refused a call: %s", refused)
-        door.reports.call_refused(offer, "no_agent")
-        return verbs.not_in_service()
-    door.reports.call_state(carrier_call_id, str(form.get("CallStatus", "ringing")))
-    return verbs.stream(door.public_url, door.stream_url, token, again, attempt_id)
+    following = offered(door.front, offer, again)
+    if isinstance(following, Stream):
+        door.front.reports.call_state(carrier_call_id, str(form.get("CallStatus", "ringing")))
+    return door.say(following)
 
 
 async def _status(door: TwilioDoor, form: MultiDict, attempt_id: str) -> None:
     carrier_call_id, state = str(form["CallSid"]), str(form.get("CallStatus", ""))[:32]
     number = str(form.get("SequenceNumber", ""))
     sequence = int(number) if number.isascii() and number.isdigit() and len(number) < 10 else None
-    door.reports.call_state(carrier_call_id, state, sequence)
+    door.front.reports.call_state(carrier_call_id, state, sequence)
     if attempt_id:
-        await door.reports.attempt_state(attempt_id, carrier_call_id, state, sequence)
+        await door.front.reports.attempt_state(attempt_id, carrier_call_id, state, sequence)
     if state in TERMINAL:
-        door.calls.hung_up(carrier_call_id)
+        door.front.calls.hung_up(carrier_call_id)
         door.control.caller_gone(carrier_call_id)

@@ -8,10 +8,10 @@ Twilio page: "Webhooks Security".
 
 from collections.abc import Sequence
 
-from starlette.datastructures import MultiDict
+from starlette.datastructures import Headers, MultiDict
 from twilio.request_validator import RequestValidator
 
-__all__ = ["SIGNATURE_HEADER", "SignatureCheck"]
+__all__ = ["SignatureCheck"]
 
 SIGNATURE_HEADER = "x-twilio-signature"
 MAX_SIGNATURE = 200
@@ -25,15 +25,14 @@ class SignatureCheck:
         self._origin = public_url.rstrip("/")
         self._allow_unsigned = allow_unsigned
 
-    def webhook(self, raw_path: str, form: MultiDict, signature: str | None) -> bool:
-        """Check a form POST; `raw_path` is path and query as received."""
-        return self._check([self._origin + raw_path], form, signature)
+    def webhook(self, raw_path: str, body: bytes, form: MultiDict, headers: Headers) -> bool:
+        """See `Signatures.webhook`. The form is signed, not the bytes that it came as."""
+        return self._check([self._origin + raw_path], form, headers.get(SIGNATURE_HEADER))
 
-    def upgrade(self, raw_path: str, signature: str | None) -> bool:
-        """Check a WebSocket upgrade."""
-        origin = "ws" + self._origin.removeprefix("http")
-        url = origin + raw_path
-        return self._check([url, url + "/", url.rstrip("/")], MultiDict(), signature)
+    def upgrade(self, raw_path: str, headers: Headers) -> bool:
+        """See `Signatures.upgrade`."""
+        url = "ws" + self._origin.removeprefix("http") + raw_path
+        return self._check([url, url + "/", url.rstrip("/")], MultiDict(), headers.get(SIGNATURE_HEADER))
 
     def _check(self, urls: list[str], form: MultiDict, signature: str | None) -> bool:
         if self._allow_unsigned and signature is None:

@@ -1,7 +1,7 @@
 """The webhooks of transfers.
 
-`POST /twilio/transferred` is asked what follows when a blind transfer's `<Dial>` is over, `/twilio/transfer/status`
-hears what becomes of the leg to the human, and `/twilio/transfer/key` takes the key with which a human of a warm
+`POST /NAME/transferred` is asked what follows when a blind transfer's `<Dial>` is over, `/NAME/transfer/status`
+hears what becomes of the leg to the human, and `/NAME/transfer/key` takes the key with which a human of a warm
 transfer decides. They come late, twice and in any order; a ticket that means nothing any more changes nothing.
 """
 
@@ -10,10 +10,10 @@ import logging
 from fastapi import APIRouter, Request, Response
 from starlette.datastructures import MultiDict
 
+from gateway.carriers.sockets import MediaSockets
 from gateway.carriers.twilio import verbs
-from gateway.carriers.twilio.after import after, apology, attempt_of, come_back
+from gateway.carriers.twilio.after import after, attempt_of, come_back
 from gateway.carriers.twilio.door import TERMINAL, TwilioDoor, refused, signed_form, xml
-from gateway.carriers.twilio.media import MediaSockets
 from gateway.core.commands import EndReason
 from gateway.core.events import TransferState
 
@@ -60,7 +60,7 @@ def _transferred(door: TwilioDoor, media: MediaSockets, form: MultiDict, request
     transfer = door.control.newest(carrier_call_id, _ticket(request))
     if str(form.get("CallStatus", "")) in TERMINAL:
         # The caller has hung up; nobody hears what we answer.
-        door.calls.hung_up(carrier_call_id)
+        door.front.calls.hung_up(carrier_call_id)
         return verbs.hang_up()
     if status in ("completed", "answered"):
         if transfer is not None:
@@ -72,8 +72,9 @@ def _transferred(door: TwilioDoor, media: MediaSockets, form: MultiDict, request
         if back is not None:
             return back
     logger.info("a caller came back from a transfer of a call that is not here any more")
-    ended = door.calls.outcome(carrier_call_id)
+    ended = door.front.calls.outcome(carrier_call_id)
     if ended is not None and ended.reason is EndReason.TRANSFERRED:
         # The record was closed without word from Twilio: to hang up now would be to lose the caller.
-        return apology(door, ended.agent, str(form.get("To", "")))
+        fallback = door.front.fallback(ended.agent, str(form.get("To", "")))
+        return verbs.apologise(fallback.say, fallback.dial)
     return after(door, media, form, request)

@@ -1,23 +1,15 @@
 """The TwiML that we answer with. Twilio page: "TwiML for Programmable Voice"."""
 
+from typing import assert_never
 from urllib.parse import urlencode
 
 from twilio.twiml.voice_response import Connect, Dial, Gather, VoiceResponse
 
-__all__ = [
-    "apologise",
-    "busy",
-    "caller_gone",
-    "dial",
-    "hang_up",
-    "meet",
-    "not_in_service",
-    "offer_caller",
-    "stream",
-    "try_again",
-]
+from gateway.carriers.front import DEFAULT_APOLOGY, Again, Apologise, Busy, HangUp, Next, NotInService, Stream
+from gateway.carriers.twilio.dialect import Dialect
 
-DEFAULT_APOLOGY = "We are sorry, we have a technical problem. Please call again later."
+__all__ = ["apologise", "caller_gone", "dial", "following", "hang_up", "meet", "offer_caller", "ring_seconds"]
+
 DIAL_S = 25
 MOST_BRIEF = 600
 """Characters told to a human before they decide: 40 s of speech, and few enough for the API, however escaped."""
@@ -27,17 +19,29 @@ LONGEST_RING_S = 600
 SPOKEN_KEYS = {"*": "star", "#": "pound"}
 
 
-def stream(origin: str, stream_url: str, token: str, again: int, attempt_id: str = "") -> str:
-    """Connect the call to our media socket. When the stream is over, by whatever cause, `/twilio/after` is asked.
-
-    The token goes as `<Parameter>`: a stream URL may carry no query (error 31920).
-    """
-    response = VoiceResponse()
-    connect = Connect()
-    media = connect.stream(url=stream_url, status_callback=f"{origin}/twilio/stream-status")
-    media.parameter(name="token", value=token)
-    response.append(connect)
-    response.redirect(f"{origin}/twilio/after?{_query(again, attempt_id)}", method="POST")
+def following(dialect: Dialect, origin: str, stream_origin: str, next_: Next) -> str:
+    """Return how a call goes on. When a stream is over, by whatever cause, `/NAME/after` is asked."""
+    base, response = f"{origin}/{dialect.name}", VoiceResponse()
+    match next_:
+        case Stream(token, again, attempt_id):
+            connect = Connect()
+            dialect.stream(connect, f"{stream_origin}/{dialect.name}/media", f"{base}/stream-status", token)
+            response.append(connect)
+            response.redirect(f"{base}/after?{_query(again, attempt_id)}", method="POST")
+        case Again(again, pause_s, attempt_id):
+            if pause_s:
+                response.pause(length=pause_s)
+            response.redirect(f"{base}/voice?{_query(again, attempt_id)}", method="POST")
+        case Apologise(say, number):
+            return apologise(say, number)
+        case HangUp():
+            response.hangup()
+        case Busy():
+            response.reject(reason="busy")
+        case NotInService():
+            response.reject(reason="rejected")
+        case _:
+            assert_never(next_)
     return str(response)
 
 
@@ -47,12 +51,12 @@ def hang_up() -> str:
     return str(response)
 
 
-def apologise(say: str | None, dial: str | None, caller_id: str | None) -> str:
+def apologise(say: str | None = None, number: str | None = None) -> str:
     """Say that something is wrong, then reach a human if there is a number for that, then hang up."""
     response = VoiceResponse()
     response.say(say or DEFAULT_APOLOGY)
-    if dial is not None:
-        response.dial(dial, timeout=DIAL_S, caller_id=caller_id)
+    if number is not None:
+        response.dial(number, timeout=DIAL_S)
     response.hangup()
     return str(response)
 
@@ -113,27 +117,6 @@ def caller_gone() -> str:
     response = VoiceResponse()
     response.say("The caller is no longer on the line. Goodbye.")
     response.hangup()
-    return str(response)
-
-
-def try_again(origin: str, again: int, pause_s: int = 0, attempt_id: str = "") -> str:
-    """Offer the call once more, to this node or another behind the same address."""
-    response = VoiceResponse()
-    if pause_s:
-        response.pause(length=pause_s)
-    response.redirect(f"{origin}/twilio/voice?{_query(again, attempt_id)}", method="POST")
-    return str(response)
-
-
-def busy() -> str:
-    response = VoiceResponse()
-    response.reject(reason="busy")
-    return str(response)
-
-
-def not_in_service() -> str:
-    response = VoiceResponse()
-    response.reject(reason="rejected")
     return str(response)
 
 

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.carriers.twilio import codec
-from gateway.core.events import CallerAudio, Dtmf, LegEnd, LegEnded, MarkPlayed
+from gateway.carriers.stream import Ignored, Media, Message, Started
+from gateway.carriers.twilio.codec import TwilioCodec
+from gateway.core.audio import AudioFormat
+from gateway.core.events import Dtmf, LegEnd, LegEnded, MarkPlayed
 from gateway.errors import RemoteProtocolError
 
 RECORDED = Path(__file__).parents[2] / "vectors" / "twilio.jsonl"
@@ -18,12 +20,26 @@ FROM_CARRIER = [v["msg"] for v in VECTORS if v["channel"] == "ws-text" and v["di
 TO_CARRIER = [v["msg"] for v in VECTORS if v["channel"] == "ws-text" and v["dir"] == "app->carrier"]
 
 
+START = next(message for message in FROM_CARRIER if message["event"] == "start")
+SILENCE = "////" * 53 + "/w=="
+
+
+def opened() -> TwilioCodec:
+    codec = TwilioCodec()
+    assert isinstance(codec.decode(json.dumps(START)), Started)
+    return codec
+
+
+def decode(frame: str | bytes) -> Message:
+    return opened().decode(frame)
+
+
 @pytest.mark.parametrize("message", FROM_CARRIER, ids=lambda m: str(m.get("event")))
 def test_every_recorded_message_is_understood(message: dict[str, Any]) -> None:
-    got = codec.decode(json.dumps(message))
+    got = decode(json.dumps(message))
     match message["event"]:
         case "media":
-            assert got == CallerAudio(message["media"]["payload"])
+            assert got == Media(message["media"]["payload"], int(message["media"]["chunk"]))
         case "mark":
             assert got == MarkPlayed(message["mark"]["name"])
         case "dtmf":
@@ -31,32 +47,81 @@ def test_every_recorded_message_is_understood(message: dict[str, Any]) -> None:
         case "stop":
             assert got == LegEnded(LegEnd.CALLER_HANGUP, "stop")
         case "start":
-            assert isinstance(got, codec.Start)
-            assert got.carrier_call_id == message["start"]["callSid"]
+            assert isinstance(got, Started)
+            assert (got.carrier_call_id, got.account_id) == (
+                message["start"]["callSid"],
+                message["start"]["accountSid"],
+            )
+            assert got.audio is AudioFormat.PCMU
             assert got.parameters == message["start"]["customParameters"]
+            assert got.token == message["start"]["customParameters"]["token"]
         case "connected":
-            assert got == codec.Connected()
+            assert got == Ignored("connected")
 
 
 @pytest.mark.parametrize("message", TO_CARRIER, ids=lambda m: str(m.get("event")))
 def test_what_we_send_is_what_twilio_documents_key_for_key(message: dict[str, Any]) -> None:
-    stream = message["streamSid"]
+    codec = opened()
+    assert codec.stream_id == message["streamSid"]
     match message["event"]:
         case "media":
-            text = codec.media(stream, message["media"]["payload"])
+            (text,) = codec.play(message["media"]["payload"])
         case "mark":
-            text = codec.mark(stream, message["mark"]["name"])
+            (text,) = codec.mark(message["mark"]["name"])
         case _:
-            text = codec.clear(stream)
+            (text,) = codec.clear()
     assert json.loads(text) == message
 
 
+def test_keys_and_the_end_of_a_stream_have_no_message() -> None:
+    assert opened().digits("1") is None
+    assert not opened().hang_up()
+
+
+@pytest.mark.parametrize(
+    "frame", ['{"event":"mark","mark":{"name":"m"}}', '{"event":"dtmf","dtmf":{"digit":"1"}}', "media"]
+)
+def test_nothing_of_a_stream_is_taken_before_its_start(frame: str) -> None:
+    usual = media_frame("1", SILENCE, separators=(",", ":"))
+    for text in (media_frame("1", SILENCE), usual) if frame == "media" else (frame,):
+        with pytest.raises(RemoteProtocolError):
+            TwilioCodec().decode(text)
+
+
 def test_audio_of_the_other_track_is_nobody_s() -> None:
-    assert codec.decode('{"event":"media","media":{"track":"outbound","payload":"AAAA"}}') is None
+    got = decode('{"event":"media","media":{"track":"outbound","payload":"AAAA"}}')
+    assert isinstance(got, Ignored) and got.known
 
 
-def test_unknown_events_are_ignored() -> None:
-    assert codec.decode('{"event":"something-new","x":1}') is None
+def test_unknown_events_are_ignored_and_count_as_unknown() -> None:
+    assert decode('{"event":"something-new","x":1}') == Ignored("something-new", known=False)
+
+
+def media_frame(chunk: str, payload: str, **separators: Any) -> str:
+    body = {"track": "inbound", "chunk": chunk, "timestamp": "20", "payload": payload}
+    message = {"event": "media", "sequenceNumber": "4", "media": body, "streamSid": "MZ1"}
+    return json.dumps(message, **separators)
+
+
+def outcome(frame: str) -> Message | str:
+    try:
+        return decode(frame)
+    except RemoteProtocolError:
+        return "refused"
+
+
+@given(
+    st.from_regex(r"[0-9]{0,14}", fullmatch=True) | st.text(max_size=4),
+    st.from_regex(r"[A-Za-z0-9+/]{0,40}={0,3}", fullmatch=True) | st.text(max_size=8),
+)
+def test_audio_is_read_alike_however_its_message_is_spaced(chunk: str, payload: str) -> None:
+    assert outcome(media_frame(chunk, payload, separators=(",", ":"))) == outcome(media_frame(chunk, payload))
+
+
+@pytest.mark.parametrize("chunk", ["", "x", "1" * 13, "٣x", 7, None])
+def test_audio_without_a_usable_number_is_audio_all_the_same(chunk: object) -> None:
+    body = {"track": "inbound", "chunk": chunk, "payload": SILENCE}
+    assert decode(json.dumps({"event": "media", "media": body})) == Media(SILENCE)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +151,7 @@ def test_unknown_events_are_ignored() -> None:
 )
 def test_a_broken_frame_is_refused(frame: str | bytes) -> None:
     with pytest.raises(RemoteProtocolError):
-        codec.decode(frame)
+        decode(frame)
 
 
 def start(**changes: Any) -> str:
@@ -113,14 +178,14 @@ def start(**changes: Any) -> str:
     ids=str,
 )
 def test_a_start_that_we_cannot_serve_is_refused(changes: dict[str, Any]) -> None:
-    assert isinstance(codec.decode(start()), codec.Start)
+    assert isinstance(decode(start()), Started)
     with pytest.raises(RemoteProtocolError):
-        codec.decode(start(**changes))
+        decode(start(**changes))
 
 
 @given(st.text(max_size=200) | st.binary(max_size=50))
 def test_any_frame_is_understood_or_refused_and_nothing_else(frame: str | bytes) -> None:
     try:
-        codec.decode(frame)
+        decode(frame)
     except RemoteProtocolError:
         pass

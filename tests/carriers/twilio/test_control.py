@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 from twilio.http.response import Response
 
-from gateway.carriers import transfers
+from gateway.carriers import errands, transfers
 from gateway.carriers.base import CallOffer, Ended, LiveCall, Over, Resumed, TokenRefused
 from gateway.carriers.transfers import Stage, Transfers
-from gateway.carriers.twilio import control as control_module
 from gateway.carriers.twilio.control import TwilioControl
 from gateway.carriers.twilio.rest import TwilioRest
 from gateway.core.commands import CancelTransfer, CompleteTransfer, StartTransfer
@@ -262,7 +261,7 @@ def test_an_api_that_never_answers_does_not_keep_the_gateway_from_stopping() -> 
             began = loop.time()
         return loop.time() - began
 
-    assert run(main()) == control_module.STOP_S
+    assert run(main()) == errands.STOP_S
 
 
 def test_nothing_is_begun_once_the_gateway_stops() -> None:
