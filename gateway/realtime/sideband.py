@@ -15,8 +15,9 @@ from gateway.realtime import codec
 
 __all__ = ["HANDSHAKE_SESSION", "accept_session", "events"]
 
-HANDSHAKE_SESSION: Mapping[str, Any] = {"type": "realtime"}
-"""What the socket is configured with: nothing, since the call was accepted with everything. It must be answered."""
+HANDSHAKE_SESSION: Mapping[str, Any] = {"type": "realtime", "tool_choice": "auto"}
+"""What the socket is configured with: what holds already, since the call was accepted with everything. The answer
+proves that we are heard."""
 KEYS = frozenset("0123456789*#ABCD")
 MAX_MS = 24 * 3600 * 1000
 NO_SECRETS = (
