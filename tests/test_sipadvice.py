@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pytest
 from pydantic import SecretStr
 
+from gateway.advice import advice
 from gateway.agents import AgentsFile
 from gateway.config import Settings
 from gateway.findings import CheckResult
@@ -50,6 +51,12 @@ def test_what_would_silently_not_work_is_a_warning(agent: Mapping[str, object], 
     assert (warning.ok, warning.warning) == (True, True)
     assert lost in warning.detail
     assert "README" in warning.fix
+
+
+def test_a_blind_transfer_needs_no_carrier_that_dials() -> None:
+    settings = Settings.alone({"public_url": "https://voice.example.com", **SIP})
+    agent = {"transfer": {"targets": {"desk": {"number": "+14155550100", "mode": "blind"}}}}
+    assert [result.detail for result in advice(settings, file(agent))] == ["targets: 1"]
 
 
 def test_a_secret_that_proves_nothing_and_a_missing_key_are_failures() -> None:
