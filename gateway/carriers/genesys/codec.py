@@ -10,36 +10,28 @@ in none while a 429 lasts; what waits is joined, never dropped. The codec has no
 """
 
 import json
-import re
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic_core import from_json
-
 from gateway.carriers.genesys.opening import Opening, choose, duration_s, opening
+from gateway.carriers.genesys.speech import TICK_S, Speech
 from gateway.carriers.stream import Frame, Ignored, Media, Message, Reply, Started
+from gateway.carriers.textframes import dtmf, parsed
 from gateway.carriers.transcode import Pcm16
 from gateway.core.audio import AudioFormat
-from gateway.core.events import Dtmf, LegEnd, LegEnded
+from gateway.core.events import LegEnd, LegEnded
 from gateway.errors import RemoteProtocolError
 
 __all__ = ["TICK", "TICK_S", "GenesysCodec"]
 
 TICK = "".join(["our own ", "clock"])
 """Told from a frame of the carrier's by being this very object."""
-TICK_S = 0.1
 MAX_FRAME = 64 * 1024
-BATCH = 1600
-"""Bytes of mu-law in one message: 200 ms."""
-MOST_BATCH = 16_000
-RATE_PER_S, BURST = 5.0, 5.0
 MOST_HELD_S = 10.0
 """The longest `retryAfter` that is believed."""
 PLAYED_S = 2.0
 """How long the end waits for what Genesys still plays."""
-
-_is_digit = re.compile(r"[0-9*#A-D]").fullmatch
 
 
 class GenesysCodec:
@@ -53,7 +45,7 @@ class GenesysCodec:
         self._pcm: Pcm16 | None = None
         self._number, self._frame_s = 0, 0.02
         """Of the caller's audio: frames so far, those that were discarded included; length of the last."""
-        self._speech = _Speech()
+        self._speech = Speech()
         self._parting: Mapping[str, str] | None = None
         self._playing_s = 0.0
         """How long the end still waits for what Genesys plays."""
@@ -69,19 +61,15 @@ class GenesysCodec:
             raise RemoteProtocolError(f"message of {len(frame)} bytes is over the bound")
         if isinstance(frame, bytes):
             return self._media(frame)
-        try:
-            message = from_json(frame, cache_strings="keys")
-        except ValueError:
-            raise RemoteProtocolError("expected JSON, got something else") from None
-        kind, parameters = self._checked(message)
+        kind, parameters = self._checked(parsed(frame))
         if self._open is None:
             return self._opened(kind, parameters)
         return self._said(kind, parameters)
 
-    def _checked(self, message: object) -> tuple[str, Mapping[str, Any]]:
+    def _checked(self, message: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
         """Check what all messages have, and note that this one was seen."""
-        if not isinstance(message, dict) or message.get("version") != "2":
-            raise RemoteProtocolError("expected an object of version 2")
+        if message.get("version") != "2":
+            raise RemoteProtocolError("expected version 2")
         kind, parameters = message.get("type"), message.get("parameters", {})
         seq, ours, session_id = message.get("seq"), message.get("serverseq"), message.get("id")
         if not isinstance(kind, str) or not isinstance(parameters, dict) or not isinstance(session_id, str):
@@ -128,10 +116,7 @@ class GenesysCodec:
             case "update":
                 return Reply((self._text("updated", {}),))
             case "dtmf":
-                digit = parameters.get("digit")
-                if not isinstance(digit, str) or _is_digit(digit) is None:
-                    raise RemoteProtocolError("dtmf: expected one of 0-9 * # A-D as digit")
-                return Dtmf(digit)
+                return dtmf(parameters, "digit")
             case "close":
                 reason = str(parameters.get("reason", ""))[:32]
                 self.farewell = self._text("closed", {})
@@ -221,43 +206,3 @@ class GenesysCodec:
                 "parameters": parameters,
             }
         )
-
-
-class _Speech:
-    """Audio on its way out: joined, and at a rate that Genesys takes."""
-
-    def __init__(self) -> None:
-        self._audio = bytearray()
-        self._fresh = False
-        """Something came since the last tick: more may follow."""
-        self._may_send = BURST
-        self._held_s = 0.0
-
-    @property
-    def waits(self) -> bool:
-        return bool(self._audio)
-
-    def take(self, audio: bytes) -> list[Frame]:
-        self._audio += audio
-        self._fresh = True
-        return self._leave(BATCH)
-
-    def tick(self) -> list[Frame]:
-        self._held_s = max(0.0, self._held_s - TICK_S)
-        self._may_send = min(BURST, self._may_send + RATE_PER_S * TICK_S)
-        fresh, self._fresh = self._fresh, False
-        return self._leave(BATCH if fresh else 1)
-
-    def hold(self, seconds: float) -> None:
-        self._held_s = seconds
-
-    def drop(self) -> None:
-        self._audio.clear()
-
-    def _leave(self, least: int) -> list[Frame]:
-        frames: list[Frame] = []
-        while len(self._audio) >= least and self._may_send >= 1 and self._held_s <= 0:
-            self._may_send -= 1
-            frames.append(bytes(self._audio[:MOST_BATCH]))
-            del self._audio[:MOST_BATCH]
-        return frames

@@ -11,29 +11,25 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic_core import from_json
-
 from gateway.carriers.stream import Cleared, Frame, Ignored, Media, Message, Started
+from gateway.carriers.textframes import dtmf, parsed, text
 from gateway.carriers.transcode import Pcm16
 from gateway.core.audio import AudioFormat, split_payload
-from gateway.core.events import Dtmf, LegEnd, LegEnded, MarkPlayed
+from gateway.core.events import LegEnd, LegEnded, MarkPlayed
 from gateway.errors import RemoteProtocolError
 
 __all__ = ["PlivoCodec", "from_header", "headers_of", "to_header"]
 
-MAX_MESSAGE_CHARS = 64 * 1024
 MAX_PAYLOAD_CHARS = 16_384
 """Longest audio in one message, both ways: Plivo's own bound."""
 PIECE_BYTES = 12_000
 """Carried by 16,000 characters of base64; a multiple of 6."""
-MAX_ID = 128
 MAX_HEADERS_CHARS = 2048
 SPELT = "hex"
 """Begins a token that is spelt in hexadecimal."""
 MU_LAW, L16 = "audio/x-mulaw", "audio/x-l16"
 
 _is_base64 = re.compile(r"[A-Za-z0-9+/]+={0,2}").fullmatch
-_is_digit = re.compile(r"[0-9*#A-D]").fullmatch
 _is_id = re.compile(r"[A-Za-z0-9_-]{1,128}").fullmatch
 
 
@@ -48,23 +44,16 @@ class PlivoCodec:
     def decode(self, frame: Frame) -> Message:
         if isinstance(frame, bytes):
             raise RemoteProtocolError("expected a text frame, got a binary one")
-        if len(frame) > MAX_MESSAGE_CHARS:
-            raise RemoteProtocolError(f"message of {len(frame)} characters is over the bound")
-        try:
-            message = from_json(frame, cache_strings="keys")
-        except ValueError:
-            raise RemoteProtocolError("expected JSON, got something else") from None
-        if not isinstance(message, dict):
-            raise RemoteProtocolError("expected an object")
+        message = parsed(frame)
         match message.get("event"):
             case "media":
                 return self._media(_object(message, "media"))
             case "playedStream":
-                return MarkPlayed(_text(message, "name"))
+                return MarkPlayed(text(message, "name"))
             case "clearedAudio":
                 return Cleared()
             case "dtmf":
-                return _dtmf(_object(message, "dtmf"))
+                return dtmf(_object(message, "dtmf"), "digit")
             case "start":
                 return self._start(_object(message, "start"), message.get("extra_headers"))
             case "stop":
@@ -104,18 +93,20 @@ class PlivoCodec:
                 self._pcm = Pcm16(rate if encoding == L16 and type(rate) is int else 0)
             except ValueError:
                 raise RemoteProtocolError("start: expected mu-law at 8 kHz, or L16 at 8 or 16 kHz") from None
-        self._stream_id = _text(body, "streamId")
+        self._stream_id = text(body, "streamId")
         if _is_id(self._stream_id) is None:
             raise RemoteProtocolError("start: expected letters, digits and dashes as streamId")
         parameters = headers_of(headers)
         token = from_header(parameters.get("token", ""))
-        call_id, account_id = _text(body, "callId"), _text(body, "accountId")
+        call_id, account_id = text(body, "callId"), text(body, "accountId")
         return Started(self._stream_id, call_id, account_id, token, AudioFormat.PCMU, parameters)
 
     def _media(self, body: Mapping[str, Any]) -> Message:
         if body.get("track", "inbound") != "inbound":
             return Ignored("media of another track")
-        payload = _text(body, "payload", MAX_PAYLOAD_CHARS)
+        payload = body.get("payload")
+        if not isinstance(payload, str) or not 0 < len(payload) <= MAX_PAYLOAD_CHARS:
+            raise RemoteProtocolError(f"media: expected a payload of 1 to {MAX_PAYLOAD_CHARS} characters")
         if len(payload) % 4 or _is_base64(payload) is None:
             raise RemoteProtocolError("media: expected base64 as payload")
         if self._pcm is not None:
@@ -126,8 +117,8 @@ class PlivoCodec:
 
 def headers_of(value: object) -> dict[str, str]:
     """Return what `extra_headers` says; names come in lower case, with or without `X-PH-`, pairs behind `,` or `;`."""
-    text = value if isinstance(value, str) and len(value) <= MAX_HEADERS_CHARS else ""
-    pairs = (part.split("=", 1) for part in re.split("[;,]", text) if "=" in part)
+    given = value if isinstance(value, str) and len(value) <= MAX_HEADERS_CHARS else ""
+    pairs = (part.split("=", 1) for part in re.split("[;,]", given) if "=" in part)
     return {name.strip().lower().removeprefix("x-ph-"): said.strip() for name, said in pairs}
 
 
@@ -144,22 +135,8 @@ def from_header(value: str) -> str:
         return ""
 
 
-def _dtmf(body: Mapping[str, Any]) -> Dtmf:
-    digit = _text(body, "digit")
-    if _is_digit(digit) is None:
-        raise RemoteProtocolError("dtmf: expected one of 0-9 * # A-D as digit")
-    return Dtmf(digit)
-
-
 def _object(message: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     value = message.get(key)
     if not isinstance(value, dict):
         raise RemoteProtocolError(f"expected an object as {key}")
-    return value
-
-
-def _text(message: Mapping[str, Any], key: str, most: int = MAX_ID) -> str:
-    value = message.get(key)
-    if not isinstance(value, str) or not value or len(value) > most:
-        raise RemoteProtocolError(f"expected a text of 1 to {most} characters as {key}")
     return value

@@ -20,8 +20,9 @@ from urllib.parse import urlencode
 from gateway.carriers.base import CallOffer
 from gateway.carriers.errands import Errands
 from gateway.carriers.front import SPOKEN_END, Front
+from gateway.carriers.jsonrest import GONE
 from gateway.carriers.plivo import verbs
-from gateway.carriers.plivo.rest import GONE, PlivoRest
+from gateway.carriers.plivo.rest import PlivoRest
 from gateway.carriers.transfers import Stage, Transfer, Transfers
 from gateway.core.commands import CancelTransfer, CompleteTransfer, ControlCommand, EndReason, StartTransfer
 from gateway.core.events import TransferProgress, TransferState
