@@ -1,0 +1,51 @@
+"""What we say on its way to Genesys: joined, and at a rate that Genesys takes. Pure."""
+
+from gateway.carriers.stream import Frame
+
+__all__ = ["TICK_S", "Speech"]
+
+TICK_S = 0.1
+BATCH = 1600
+"""Bytes in one message: 200 ms of mu-law."""
+MOST_BATCH = 16_000
+RATE_PER_S, BURST = 5.0, 5.0
+
+
+class Speech:
+    """One session's. `take` and `tick` return the messages that may leave now."""
+
+    def __init__(self) -> None:
+        self._audio = bytearray()
+        self._fresh = False
+        """Something came since the last tick: more may follow."""
+        self._may_send = BURST
+        self._held_s = 0.0
+
+    @property
+    def waits(self) -> bool:
+        return bool(self._audio)
+
+    def take(self, audio: bytes) -> list[Frame]:
+        self._audio += audio
+        self._fresh = True
+        return self._leave(BATCH)
+
+    def tick(self) -> list[Frame]:
+        self._held_s = max(0.0, self._held_s - TICK_S)
+        self._may_send = min(BURST, self._may_send + RATE_PER_S * TICK_S)
+        fresh, self._fresh = self._fresh, False
+        return self._leave(BATCH if fresh else 1)
+
+    def hold(self, seconds: float) -> None:
+        self._held_s = seconds
+
+    def drop(self) -> None:
+        self._audio.clear()
+
+    def _leave(self, least: int) -> list[Frame]:
+        frames: list[Frame] = []
+        while len(self._audio) >= least and self._may_send >= 1 and self._held_s <= 0:
+            self._may_send -= 1
+            frames.append(bytes(self._audio[:MOST_BATCH]))
+            del self._audio[:MOST_BATCH]
+        return frames
