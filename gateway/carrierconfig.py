@@ -43,7 +43,7 @@ class CarrierSettings(BaseSettings):
     )
     signalwire_signature: Literal["sha1", "sha256"] = Field(
         default="sha1",
-        description="Which of SignalWire's signatures is needed: `sha1` on every request, or `sha256`, which it documents "
+        description="Which of SignalWire's signatures is needed: `sha1` is on every request, `sha256` is documented "
         "for calls. One that is there must always be right.",
     )
     signalwire_project_id: str | None = Field(default=None, description="Project; needed for transfers by REST.")
