@@ -31,7 +31,8 @@ class UpgradeTokens:
 
     def knows(self, token: str) -> bool:
         """Tell whether this token was given out and is still good."""
-        return self._until.get(_hash(token), 0.0) >= asyncio.get_running_loop().time()
+        until = self._until.get(_hash(token))
+        return until is not None and until >= asyncio.get_running_loop().time()
 
 
 def _hash(token: str) -> str:

@@ -19,6 +19,7 @@ from fastapi.responses import JSONResponse
 
 from gateway.bodies import BodyRefused, read_body
 from gateway.carriers.base import CallOffer, Over, TokenRefused
+from gateway.carriers.cleanclose import by_clean_close
 from gateway.carriers.front import Front, HangUp, Next, Stream, after, again_of, offered
 from gateway.carriers.jambonz.codec import JambonzCodec
 from gateway.carriers.jambonz.control import JambonzControl
@@ -98,7 +99,10 @@ class _Sockets:
     def __init__(self, door: JambonzDoor) -> None:
         self._by_name = {
             name: MediaSockets(
-                by_token(door.front.calls), lambda websocket: JambonzCodec(), door.admits, subprotocol=name
+                by_clean_close(by_token(door.front.calls)),
+                lambda websocket: JambonzCodec(),
+                door.admits,
+                subprotocol=name,
             )
             for name in SUBPROTOCOLS
         }

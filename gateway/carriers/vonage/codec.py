@@ -84,7 +84,7 @@ class VonageCodec:
             raise RemoteProtocolError("connected: expected audio/l16 at 8000, 16000 or 24000 Hz as content-type")
         rate_hz = int(named[1])
         token = text(message, "token")
-        call = text(message, "call") if "call" in message else ""
+        call = text(message, "uuid") if "uuid" in message else ""
         audio = AudioFormat.PCM24
         if rate_hz != audio.rate_hz:
             self._pcm, audio = Pcm16(rate_hz), AudioFormat.PCMU

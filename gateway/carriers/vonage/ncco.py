@@ -68,7 +68,7 @@ class Ncco:
             "type": "websocket",
             "uri": self._media_url,
             "content-type": CONTENT_TYPE,
-            "headers": {"token": token, "call": context.call},
+            "headers": {"token": token, "uuid": context.call},
             "authorization": {"type": "custom", "value": f"Bearer {token}"},
         }
         return {

@@ -17,6 +17,7 @@ from fastapi.responses import JSONResponse
 
 from gateway.bodies import BodyRefused, read_body
 from gateway.carriers.base import CallOffer, Over, TokenRefused
+from gateway.carriers.cleanclose import by_clean_close
 from gateway.carriers.front import Front, HangUp, Next, Stream, after, offered
 from gateway.carriers.sockets import MediaSockets
 from gateway.carriers.streamleg import Manner
@@ -91,7 +92,7 @@ class VonageDoor:
 
 def media_sockets(streams: Streams) -> MediaSockets:
     """Return who takes the sockets."""
-    return MediaSockets(streams.claim, lambda websocket: VonageCodec(), streams.admits, manner=MANNER)
+    return MediaSockets(by_clean_close(streams.claim), lambda websocket: VonageCodec(), streams.admits, manner=MANNER)
 
 
 def router(door: VonageDoor) -> APIRouter:
@@ -111,7 +112,7 @@ def router(door: VonageDoor) -> APIRouter:
         if fields is None or context is None:
             return _refused()
         # A repetition that comes when the call has its stream: an answer would put that aside.
-        return _replied(None if door.streams.is_late(context) else _offer(door, context))
+        return _replied(None if door.streams.has(context) else _offer(door, context))
 
     @routes.api_route("/event", methods=["GET", "POST"])
     async def event(request: Request) -> Response:

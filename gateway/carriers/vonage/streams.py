@@ -64,7 +64,14 @@ class Streams:
 
     def is_late(self, context: Context) -> bool:
         """Tell whether an event's stream has been followed by another that the call has now."""
-        newest = self._asked.get(context.call)
-        return (
-            newest is not None and newest.stream != context.stream and self._claimed.get(context.call) == newest.stream
-        )
+        newest = self._claimed_newest(context.call)
+        return newest is not None and newest.stream != context.stream
+
+    def has(self, context: Context) -> bool:
+        """Tell whether the call has a stream already that was offered this time, or later."""
+        newest = self._claimed_newest(context.call)
+        return newest is not None and newest.again >= context.again
+
+    def _claimed_newest(self, call: str) -> Context | None:
+        newest = self._asked.get(call)
+        return newest if newest is not None and self._claimed.get(call) == newest.stream else None
