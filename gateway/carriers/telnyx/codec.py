@@ -82,8 +82,9 @@ class TelnyxCodec:
     def clear(self) -> Sequence[Frame]:
         return (CLEAR,)
 
-    def digits(self, digits: str) -> None:
+    def digits(self, digits: str) -> Sequence[Frame] | None:
         """There is no message for keys."""
+        return None
 
     def hang_up(self) -> Sequence[Frame]:
         return ()
