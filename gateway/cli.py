@@ -310,6 +310,46 @@ def simulate_call(
     raise typer.Exit(place_call(voice_url, script, clips, to, out, as_json=as_json))
 
 
+@simulate_app.command("carrier")
+def simulate_carrier(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="twilio, telnyx, signalwire, plivo, vonage, jambonz, genesys, asterisk, audiosocket or openai-sip."
+        ),
+    ],
+    url: Annotated[
+        str | None, typer.Option(help="Where the gateway really listens; else http://127.0.0.1:GATEWAY_PORT.")
+    ] = None,
+    script: Annotated[Path | None, typer.Option(help="What the caller does (YAML).")] = None,
+    clips: Annotated[Path | None, typer.Option(help="Folder of the caller's .ulaw clips.")] = None,
+    to: Annotated[str, typer.Option(help="The dialled number.")] = "+14155550199",
+    from_: Annotated[str, typer.Option("--from", help="The caller's number.")] = "+14155550123",
+    agent: Annotated[str, typer.Option(help="The agent's name, where the carrier can say it.")] = "",
+    rest_port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Serve the carrier's REST API there; else as the gateway's settings say."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write what both sides heard to this WAV.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Call a gateway as a carrier would, signed with the secrets of its settings: no account is needed."""
+    from gateway.simulator.carriers.command import Wish, call_as
+
+    wish = Wish(
+        url=url,
+        script=script,
+        clips=clips,
+        to=to,
+        from_=from_,
+        agent=agent,
+        rest_port=rest_port,
+        out=out,
+        as_json=as_json,
+    )
+    raise typer.Exit(call_as(name, wish))
+
+
 @simulate_app.command("turns")
 def simulate_turns(
     barge_ins: Annotated[int, typer.Option(min=8, max=100_000, help="Barge-ins; the rest grows with it.")] = 500,

@@ -4,7 +4,7 @@ import pytest
 
 from gateway.simulator.carrier import CallReport
 from gateway.simulator.carrier.report import Segment
-from gateway.simulator.command import went_well
+from gateway.simulator.placing import went_well
 
 
 def report(**more: str) -> CallReport:

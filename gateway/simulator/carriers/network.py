@@ -62,9 +62,13 @@ class CarrierNetwork:
         public_url: str,
         real_url: str = "",
         parties: Sequence[Party] = (),
+        everybody: Callee | None = None,
         seed: int = 7,
     ) -> None:
-        """`real_url` is where the gateway of `public_url` really listens, when that is elsewhere."""
+        """`real_url` is where the gateway of `public_url` really listens, when that is elsewhere.
+
+        `everybody` is who answers at the numbers of nobody among `parties`; None: they ring for ever.
+        """
         self.carrier = carrier
         self.keys = keys
         self.public_url = public_url
@@ -78,6 +82,7 @@ class CarrierNetwork:
         self._connect = connect or connect_any
         self._router = Router({public_url: real_url} if real_url else {})
         self._parties = {party.number: party.behaviour for party in parties}
+        self._everybody = everybody
         self.rest = carrier.rest(self) if carrier.rest is not None else None
 
     async def call(self, plan: Plan) -> CarrierReport:
@@ -96,7 +101,7 @@ class CarrierNetwork:
 
     def party(self, number: str) -> Callee | None:
         """Return who answers at a number (with its +); None: nobody ever does."""
-        return self._parties.get(number) or self._parties.get(f"+{number}")
+        return self._parties.get(number) or self._parties.get(f"+{number}") or self._everybody
 
     def asked(self, call: LiveCall | None, action: str, status: int) -> None:
         """Note a request that came by REST, and how it was answered."""

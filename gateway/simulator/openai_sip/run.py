@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 import httpx2
 import uvicorn
-from fastapi import FastAPI
 
 from gateway.errors import ConfigError
+from gateway.simulator.asgi import Application
 from gateway.simulator.carrier.script import Script
 from gateway.simulator.engine import Engine
 from gateway.simulator.model import ModelOptions, ModelServer, ScriptedEngine
@@ -67,7 +67,7 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serving(app: FastAPI, host: str, port: int) -> AsyncIterator[int]:
+async def serving(app: Application, host: str, port: int) -> AsyncIterator[int]:
     """Serve an application; yield its port, a free one for 0."""
     try:
         taken = socket.create_server((host, port))

@@ -1,0 +1,126 @@
+"""`gateway simulate carrier NAME`, as a process that meets a real gateway."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.simulator.carriers.frame import Carrier
+from gateway.simulator.model import ModelServer, ScriptedEngine
+from tests.carriers.scenario import NAMES
+from tests.gateway_process import AGENTS, clean_environment, free_port, serving
+
+pytestmark = pytest.mark.e2e
+PUBLIC = "https://gw.example.com"
+SHORT = "steps: [{wait: agent_done, within_s: 30}, {say: 'tone:300:400'}, {wait: agent_done, within_s: 30}, hangup]\n"
+FRAMED = [name for name in NAMES if name not in ("twilio", "openai-sip")]
+AT_ONCE = 3
+LIMIT_S = 90
+SIP_SECRET = "whsec_c2lwLXdlYmhvb2stc2VjcmV0LW9mLXRlc3Rz"
+
+
+async def simulate(folder: Path, settings: Mapping[str, str], *arguments: str) -> tuple[int | None, str, str]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gateway", "simulate", "carrier", *arguments),
+        cwd=folder,
+        env=clean_environment(folder, **settings),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            out, err = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return process.returncode, out.decode(), err.decode()
+
+
+def everything() -> dict[str, str]:
+    """Return the settings of a gateway that every simulator can call."""
+    settings = {"GATEWAY_PUBLIC_URL": PUBLIC, "TWILIO_AUTH_TOKEN": "a-twilio-token"}
+    for name in FRAMED:
+        carrier: Carrier = import_module(f"gateway.simulator.carriers.{name}").CARRIER
+        settings |= {f"GATEWAY_{field.upper()}": str(value) for field, value in carrier.settings.items()}
+        # Two doors may share one setting, as Asterisk's do: each call is made alone on its port.
+        if carrier.rest_setting:
+            settings.setdefault(f"GATEWAY_{carrier.rest_setting.upper()}", f"http://127.0.0.1:{free_port()}")
+    if "audiosocket" in FRAMED:
+        settings["GATEWAY_AUDIOSOCKET_LISTEN"] = f"127.0.0.1:{free_port()}"
+    return settings
+
+
+def test_every_carrier_calls_one_running_gateway(tmp_path: Path) -> None:
+    async def main() -> dict[str, tuple[int | None, str, str]]:
+        (tmp_path / "short.yaml").write_text(SHORT)
+        settings = everything()
+        async with ModelServer(ScriptedEngine()) as model:
+            async with serving(tmp_path, settings | {"GATEWAY_MODEL_URL": model.url}, AGENTS) as served:
+                places = asyncio.Semaphore(AT_ONCE)
+                alone = asyncio.Lock()
+
+                async def call(name: str) -> tuple[int | None, str, str]:
+                    given = (name, "--url", served.origin, "--script", "short.yaml", "--json")
+                    async with alone if name in ("asterisk", "audiosocket") else places:
+                        return await simulate(tmp_path, settings, *given)
+
+                names = [name for name in NAMES if name != "openai-sip"]
+                async with asyncio.TaskGroup() as group:
+                    calls = {name: group.create_task(call(name)) for name in names}
+                return {name: task.result() for name, task in calls.items()}
+
+    for name, (code, out, err) in asyncio.run(main()).items():
+        assert (name, code, err) == (name, 0, ""), out
+        figures: dict[str, Any] = json.loads(out)
+        assert (name, figures["outcome"], figures["script_error"]) == (name, "completed", None)
+        assert (name, figures["warnings"]) == (name, [])
+        assert figures["heard_s"] > 1
+
+
+def test_openais_endpoint_calls_a_gateway_whose_model_it_is(tmp_path: Path) -> None:
+    async def main() -> tuple[int | None, str, str]:
+        (tmp_path / "short.yaml").write_text(SHORT)
+        url = f"ws://127.0.0.1:{free_port()}/v1/realtime"
+        settings = {"GATEWAY_PUBLIC_URL": PUBLIC, "OPENAI_WEBHOOK_SECRET": SIP_SECRET, "GATEWAY_MODEL_URL": url}
+        async with serving(tmp_path, settings, AGENTS) as served:
+            given = ("openai-sip", "--url", served.origin, "--script", "short.yaml", "--json")
+            return await simulate(tmp_path, settings, *given)
+
+    code, out, err = asyncio.run(main())
+    assert (code, err) == (0, ""), out
+    assert json.loads(out)["outcome"] == "completed"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "said"),
+    [
+        (["plivoo"], {}, "no carrier 'plivoo' is simulated; did you mean 'plivo'?"),
+        (["carrierpigeon"], {}, "no carrier 'carrierpigeon' is simulated; known are twilio, telnyx, signalwire, "),
+        (["vonage"], {}, "GATEWAY_VONAGE_SIGNATURE_SECRET"),
+        (["asterisk", "--url", "http://127.0.0.1:1"], {"GATEWAY_ASTERISK_PASSWORD": "x"}, "no gateway answers at http"),
+        (["openai-sip"], {}, "OPENAI_WEBHOOK_SECRET is not set"),
+        (["openai-sip"], {"OPENAI_WEBHOOK_SECRET": SIP_SECRET, "OPENAI_API_KEY": "k"}, "GATEWAY_MODEL_URL=ws://127.0"),
+        (["asterisk", "--url", "gw.example.com"], {}, "--url must be an origin such as http://127.0.0.1:8080"),
+        (["twilio", "--url", "http://127.0.0.1:1"], {"TWILIO_AUTH_TOKEN": "t"}, "no gateway answers at http"),
+    ],
+)
+def test_what_the_user_can_mend_is_one_line(
+    tmp_path: Path, arguments: list[str], settings: dict[str, str], said: str
+) -> None:
+    code, out, err = asyncio.run(simulate(tmp_path, {"GATEWAY_PUBLIC_URL": PUBLIC} | settings, *arguments))
+    assert (code, out, err.count("\n")) == (2, "", 1), err
+    assert said in err
+
+
+def test_a_carrier_that_is_answered_by_rest_says_where_the_gateway_must_ask(tmp_path: Path) -> None:
+    carrier: Carrier = import_module("gateway.simulator.carriers.telnyx").CARRIER
+    settings = {f"GATEWAY_{field.upper()}": str(value) for field, value in carrier.settings.items()}
+    code, _, err = asyncio.run(simulate(tmp_path, {"GATEWAY_PUBLIC_URL": PUBLIC} | settings, "telnyx"))
+    assert code == 2
+    assert "api.telnyx.com" in err and "GATEWAY_TELNYX_API_URL=http://127.0.0.1:8082" in err
