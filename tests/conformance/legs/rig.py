@@ -10,7 +10,7 @@ from gateway.carriers.base import CallOffer
 from gateway.core.audio import AudioFormat
 from gateway.core.events import CallerAudio
 
-__all__ = ["Asked", "Frame", "Rig"]
+__all__ = ["Asked", "Frame", "Rig", "Webhook"]
 
 Frame = str | bytes
 
@@ -24,6 +24,17 @@ class Asked:
     value: str = ""
     audio: bytes = b""
     """As on the wire."""
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """A request with which a carrier offers a call."""
+
+    method: str
+    path: str
+    """With its query."""
+    headers: Mapping[str, str]
+    body: bytes = b""
 
 
 class Rig:
@@ -58,6 +69,10 @@ class Rig:
 
     call_id = "CA0000000000000000000000000000000a"
     account_id = "AC00000000000000000000000000000001"
+
+    def webhook(self) -> Webhook | None:
+        """Return the request that offers the call, for a door that must have given its token out itself."""
+        return None
 
     # --- frames of the carrier
 

@@ -4,15 +4,18 @@ import base64
 import hashlib
 import hmac
 import json
+import secrets
 import time
 from collections.abc import Mapping, Sequence
+from urllib.parse import urlencode
 
+import jwt
 from plivo.utils.signature_v3 import get_signature_v3
 from twilio.request_validator import RequestValidator
 
 from gateway.core.audio import AudioFormat
 from gateway.records.pcm import samples_of
-from tests.conformance.legs.rig import Asked, Frame, Rig
+from tests.conformance.legs.rig import Asked, Frame, Rig, Webhook
 from tests.conformance.legs.stage import PUBLIC_URL
 
 __all__ = ["RIGS"]
@@ -108,6 +111,20 @@ class SignalWire(Twilio):
     call_id = "7d9c2b50-8d0a-4f3e-9e8f-3a8f9b6f1c22"
     account_id = "5b5f2c1e-0000-4000-8000-9d2f3a1b4c5d"
     stream = "3f1a4f7e-21c7-4bb1-8a2e-5a9e6c1b7d10"
+
+    def webhook(self) -> Webhook | None:
+        form = {
+            "CallSid": self.call_id,
+            "AccountSid": self.account_id,
+            "From": "+14155550101",
+            "To": "+14155550199",
+            "CallStatus": "ringing",
+            "Direction": "inbound",
+        }
+        signed = f"{PUBLIC_URL}/signalwire/voice" + "".join(f"{name}{form[name]}" for name in sorted(form))
+        mac = hmac.new(b"PSK_signing_key", signed.encode(), hashlib.sha1).digest()
+        headers = {"x-signalwire-signature": b64(mac), "content-type": "application/x-www-form-urlencoded"}
+        return Webhook("POST", "/signalwire/voice", headers, urlencode(form).encode())
 
     def upgrade(self, token: str) -> tuple[str, dict[str, str]]:
         return "/signalwire/media", {"authorization": f"Bearer {token}"}
@@ -272,6 +289,20 @@ class Vonage(BinaryRig):
     stops = False
     mark_echo_after_clear = False
 
+    def webhook(self) -> Webhook | None:
+        query = {"from": "14155550101", "to": "14155550199", "uuid": self.call_id, "conversation_uuid": "CON-1"}
+        told = json.dumps(query, separators=(",", ":"))
+        claims = {
+            "iat": int(time.time()),
+            "jti": secrets.token_hex(16),
+            "iss": "Vonage",
+            "payload_hash": hashlib.sha256(told.encode()).hexdigest(),
+            "api_key": "a1b2c3d",
+            "application_id": "aaaaaaaa-bbbb-cccc-dddd-0123456789ab",
+        }
+        token = jwt.encode(claims, "a" * 32, algorithm="HS256")
+        return Webhook("GET", f"/vonage/answer?{urlencode(query)}", {"authorization": f"Bearer {token}"})
+
     def upgrade(self, token: str) -> tuple[str, dict[str, str]]:
         return "/vonage/media", {"authorization": f"Bearer {token}"}
 
@@ -338,6 +369,23 @@ class Jambonz(BinaryRig):
     call_id = "e2f0a9d2-7a1c-4a6e-9f7a-6e3d0f6f3c11"
     account_id = "9351f46a-678c-43f5-b8a6-d4eb58d131af"
     stops = False
+
+    def webhook(self) -> Webhook | None:
+        call = {
+            "call_sid": self.call_id,
+            "account_sid": self.account_id,
+            "application_sid": "0e0681b0-d49f-4fb8-b973-b5a3c6758de1",
+            "direction": "inbound",
+            "from": "+14155550101",
+            "to": "+14155550199",
+            "call_status": "trying",
+            "sip_status": 100,
+        }
+        body = json.dumps(call).encode()
+        stamp = str(int(time.time()))
+        mac = hmac.new(b"secret_jambonz", stamp.encode() + b"." + body, hashlib.sha256).hexdigest()
+        headers = {"jambonz-signature": f"t={stamp},v1={mac}", "content-type": "application/json"}
+        return Webhook("POST", "/jambonz/call", headers, body)
 
     def upgrade(self, token: str) -> tuple[str, dict[str, str]]:
         basic = b64(f"gateway:{token}".encode())
@@ -574,6 +622,8 @@ class AsteriskText(Asterisk):
         return Asked("clear" if command == "FLUSH_MEDIA" else command)
 
     def _event(self, event: str, **more: object) -> str:
+        if event == "MEDIA_MARK_PROCESSED":  # the id stands alone
+            return f"{event} {more['correlation_id']}"
         return " ".join([event, "channel_id:1795327200.12", *(f"{key}:{value}" for key, value in more.items())])
 
 

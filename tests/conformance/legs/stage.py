@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 
+import httpx2
 from fastapi import FastAPI
 
 from gateway.carriers.base import CallOffer, Ended, Leg, Resumed, TokenRefused
@@ -87,8 +88,9 @@ class Recorder:
 class Stage:
     """A call on one carrier's socket: what the carrier does, what the call is told, what the carrier is asked."""
 
-    def __init__(self, rig: Rig, host: AsgiHost, recorder: Recorder) -> None:
+    def __init__(self, rig: Rig, app: FastAPI, host: AsgiHost, recorder: Recorder) -> None:
         self.rig = rig
+        self._app = app
         self.host = host
         self.recorder = recorder
         self.asked: list[Asked] = []
@@ -99,11 +101,21 @@ class Stage:
     async def connect(self, *, token: str | None = None) -> None:
         """Open the media socket with everything that the carrier would present."""
         if token is None:
-            token = self.recorder.offer(self.rig.offer()) if self.rig.offers_first else ""
+            token = await self.offer() if self.rig.offers_first else ""
         self.rig.token = token
         path, headers = self.rig.upgrade(token)
         self._socket = await self.host.connect(PUBLIC_URL.replace("https", "wss") + path, headers)
         self._reader = asyncio.create_task(self._read(self._socket))
+
+    async def offer(self) -> str:
+        """Offer a call, by the carrier's webhook where the door insists on it; return the token of its stream."""
+        asked = self.rig.webhook()
+        if asked is None:
+            return self.recorder.offer(self.rig.offer())
+        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(self._app), base_url=PUBLIC_URL) as client:
+            answer = await client.request(asked.method, asked.path, headers=dict(asked.headers), content=asked.body)
+        assert answer.status_code == 200, answer.text
+        return list(self.recorder.known)[-1]
 
     async def start(self) -> None:
         """Open the socket and say hello; return once the call has its stream."""
@@ -166,7 +178,8 @@ class Stage:
             self.closed = closed
 
     async def leave(self) -> None:
-        await self.hang_up()
+        if self._socket is not None:
+            await self.hang_up()
         if self._reader is not None:
             await asyncio.wait({self._reader}, timeout=1)
             self._reader.cancel()
@@ -189,7 +202,7 @@ async def on_stage(rig: Rig, *, allow_unsigned: bool = False) -> AsyncIterator[S
     assert carrier.router is not None, "a carrier of this suite has a media socket"
     app.include_router(carrier.router)
     async with AsgiHost(app) as host, carrier.running():
-        stage = Stage(rig, host, recorder)
+        stage = Stage(rig, app, host, recorder)
         try:
             yield stage
         finally:
