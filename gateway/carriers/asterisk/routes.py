@@ -12,7 +12,7 @@ from fastapi import APIRouter, WebSocket
 
 from gateway.carriers.asterisk.basic import BasicAuth
 from gateway.carriers.asterisk.codec import AsteriskCodec
-from gateway.carriers.asterisk.control import DialplanControl
+from gateway.carriers.asterisk.control import DialplanControl, result_of
 from gateway.carriers.base import CallOffer, LiveCall
 from gateway.carriers.front import Front, Stream, again_of, offered
 from gateway.carriers.sockets import MediaSockets
@@ -70,10 +70,11 @@ def _claim(front: Front, control: DialplanControl, started: Started) -> LiveCall
     call_id = started.carrier_call_id
     offer = offer_of(NAME, call_id, known, comes_back=control.tells(channel_id))
     again = again_of(known.get("again", "0"))
-    token = control.come_back(offer, known["result"]) if "result" in known else None
+    result = result_of(known)
+    token = control.come_back(offer, result) if result else None
     if token is None:
         # One who comes back and is not known began on another node: what was said there is to be taken up.
-        again = max(again, 1) if "result" in known else again
+        again = max(again, 1) if result else again
         what = offered(front, offer, again)
         if not isinstance(what, Stream):
             raise NotAdmitted(f"it is not taken now ({type(what).__name__}); the dialplan goes on")

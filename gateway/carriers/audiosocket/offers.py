@@ -15,7 +15,7 @@ from fastapi import APIRouter, Request, Response
 
 from gateway.bodies import BodyRefused, read_body
 from gateway.carriers.asterisk.basic import BasicAuth
-from gateway.carriers.asterisk.control import DialplanControl
+from gateway.carriers.asterisk.control import DialplanControl, result_of
 from gateway.carriers.asterisk.routes import NotAdmitted, offer_of
 from gateway.carriers.base import CallOffer, LiveCall, TokenRefused
 from gateway.carriers.front import Again, Apologise, Front, HangUp, Next, Stream, again_of, offered
@@ -57,9 +57,10 @@ class Offers:
         who, channel_id = str(uuid4()), known.get("call", "")
         offer = offer_of(NAME, channel_id or who, known, comes_back=self._control.tells(channel_id))
         again = again_of(known.get("again", "0"))
-        token = self._control.come_back(offer, known["result"]) if "result" in known else None
+        result = result_of(known)
+        token = self._control.come_back(offer, result) if result else None
         if token is None:
-            again = max(again, 1) if "result" in known else again
+            again = max(again, 1) if result else again
             what = offered(self._front, offer, again)
             if not isinstance(what, Stream):
                 return _word(what)

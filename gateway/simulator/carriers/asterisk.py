@@ -186,7 +186,7 @@ class InDialplan:
     async def over(self) -> None:
         self.variables.clear()
 
-    async def gateway(self, again: int, result: str = "") -> Step | None:
+    async def gateway(self, again: int, result: str = "none") -> Step | None:
         """Dial the gateway, then do what it has said."""
         self.dialstatus = ""
         await self.connect(again, result)
@@ -194,13 +194,23 @@ class InDialplan:
 
     async def connect(self, again: int, result: str) -> None:
         call, keys = self.call, self.call.network.keys
-        told = {"call": call.call_id, "from": call.plan.from_, "to": call.plan.to, "again": str(again)}
-        told |= {name: value for name, value in (("agent", call.plan.agent), ("result", result)) if value}
+        told = {
+            "call": call.call_id,
+            "from": call.plan.from_,
+            "to": call.plan.to,
+            "again": str(again),
+            "result": result,
+        }
+        told |= {"agent": call.plan.agent} if call.plan.agent else {}
         pair = b64encode(f"{keys['username']}:{keys['password']}".encode()).decode()
         headers = {"authorization": f"Basic {pair}", "sec-websocket-protocol": "media"}
         self.dialstatus = "ANSWER"
         url = f"{call.network.stream_origin}/asterisk/media?{urlencode(told)}"
-        await call.stream(url, AsteriskWire(f"{call.call_id}9"), headers)
+        await call.stream(url, self.wire(), headers)
+
+    def wire(self) -> AsteriskWire:
+        """Return what the channel to the gateway speaks."""
+        return AsteriskWire(f"{self.call.call_id}9")
 
     async def follow(self, word: str, again: int) -> Step | None:
         """Do what the gateway has said; nothing said: call it again, then apologise."""

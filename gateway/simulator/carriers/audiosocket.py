@@ -98,8 +98,14 @@ class AudioSocketInDialplan(InDialplan):
 
     async def connect(self, again: int, result: str) -> None:
         call, keys = self.call, self.call.network.keys
-        told = {"call": call.call_id, "from": call.plan.from_, "to": call.plan.to, "again": str(again)}
-        told |= {name: value for name, value in (("agent", call.plan.agent), ("result", result)) if value}
+        told = {
+            "call": call.call_id,
+            "from": call.plan.from_,
+            "to": call.plan.to,
+            "again": str(again),
+            "result": result,
+        }
+        told |= {"agent": call.plan.agent} if call.plan.agent else {}
         pair = b64encode(f"{keys['username']}:{keys['password']}".encode()).decode()
         reply = await call.request(
             "POST",
