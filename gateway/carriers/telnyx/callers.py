@@ -17,7 +17,7 @@ from collections import OrderedDict
 from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 
-from gateway.carriers.base import CallOffer, LiveCall, TokenRefused
+from gateway.carriers.base import CallOffer, LiveCall, Over, TokenRefused
 from gateway.carriers.errands import Errands
 from gateway.carriers.front import (
     DEFAULT_APOLOGY,
@@ -70,6 +70,8 @@ class Line:
     connection_id: str = ""
     token: str = ""
     """Of the stream that is expected; "" once it is there."""
+    streams: str = ""
+    """The token of the stream that is there."""
     again: int = 0
     answered: bool = False
     adopted: bool = False
@@ -179,9 +181,26 @@ class Callers:
         live = self._front.calls.claim(started.token, started.carrier_call_id, started.account_id)
         line = self._expected.get(started.token)
         if line is not None:
-            line.answered = True
+            line.answered, line.streams = True, started.token
             self._expect_no_more(line)
         return live
+
+    def stream_over(self, line: Line, token: str) -> None:
+        """A media socket is closed."""
+        if line.streams == token:
+            line.streams = ""
+
+    def bring_back(self, call_id: str) -> None:
+        """Nobody has taken the caller: where the stream was lost meanwhile, they get a new one to the same agent."""
+        line = self._lines.get(call_id)
+        if line is None or line.over or line.streams:
+            return
+        try:
+            resumed = self._front.calls.resume(call_id)
+        except (Over, TokenRefused):
+            return
+        self._expect(line, resumed.token, line.again)
+        self._soon(self._stream(line, "streaming_start"))
 
     def cannot_stream(self, line: Line, why: str) -> None:
         """The stream that came is of no use, and another would not be better."""

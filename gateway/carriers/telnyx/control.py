@@ -43,6 +43,7 @@ FAILURES = {
     "normal_clearing": TransferState.REJECTED,
 }
 """Ends of a human's leg before they had the caller (`hangup_cause`); any other has failed."""
+NOBODY = frozenset({TransferState.BUSY, TransferState.NO_ANSWER, TransferState.REJECTED, TransferState.FAILED})
 SPOKEN_KEYS = {"*": "star", "#": "pound"}
 
 _is_e164 = re.compile(r"\+[1-9][0-9]{6,14}").fullmatch
@@ -262,6 +263,8 @@ class TelnyxControl:
     def _tell(self, transfer: Transfer, state: TransferState) -> None:
         """Tell the call, once each and only forward."""
         if transfer.tells(state):
+            if state in NOBODY:
+                self._callers.bring_back(transfer.carrier_call_id)
             self._calls.transfer_progress(transfer.carrier_call_id, TransferProgress(transfer.transfer_id, state))
 
     # --- letting go ---------------------------------------------------------------------------

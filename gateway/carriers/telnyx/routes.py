@@ -97,7 +97,13 @@ def router(door: TelnyxDoor) -> APIRouter:
 
     @routes.websocket("/media")
     async def media_socket(websocket: WebSocket) -> None:
-        await media.serve(websocket)
+        token = _token(websocket)
+        line = door.callers.expected(token)
+        try:
+            await media.serve(websocket)
+        finally:
+            if line is not None:
+                door.callers.stream_over(line, token)
 
     return routes
 

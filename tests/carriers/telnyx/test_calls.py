@@ -194,3 +194,16 @@ def test_a_speech_command_that_fails_puts_the_caller_through_or_hangs_up(tmp_pat
     trouble = Trouble(speaks="G722", broken=frozenset({"speak"}))
     report, it = call(tmp_path, Script(stay_s=60), trouble=trouble, agents_yaml=agents(dial=""))
     assert report.call.ended_by == "application" and it.actions[-1] == "hangup"
+
+
+def test_a_gateway_that_is_stopped_has_its_callers_told(tmp_path: Path) -> None:
+    async def main() -> list[str]:
+        async with stage(tmp_path, agents_yaml=agents(dial="")) as it, asyncio.TaskGroup() as group:
+            calling = group.create_task(it.world.ring(Script(stay_s=60)))
+            await asyncio.sleep(8)
+            await it.world.host.__aexit__(None, None, None)
+            actions = it.actions
+            calling.cancel()
+        return actions
+
+    assert run(main()) == ["answer", "speak"]

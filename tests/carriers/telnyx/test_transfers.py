@@ -107,6 +107,24 @@ def test_a_caller_who_hangs_up_while_it_rings_leaves_nobody_ringing(tmp_path: Pa
     assert it.ends == ["caller_hangup"] and humans_gone(it)
 
 
+@pytest.mark.parametrize(
+    "human", [parties.busy(after_s=6), parties.answers(ring_s=6, talk_s=5)], ids=["busy", "answers"]
+)
+def test_a_stream_that_breaks_while_it_rings_is_replaced_only_if_nobody_answers(tmp_path: Path, human: Callee) -> None:
+    async def breaks(it: Stage) -> None:
+        await asyncio.sleep(9)
+        asked_before.extend(it.actions)
+        await it.sockets[0].close(1006)
+
+    asked_before: list[str] = []
+    report, it = call(tmp_path, human, beside=breaks)
+    assert asked_before == ["answer", "transfer"]
+    busy = it.transfer == ["asked", "busy"]
+    assert busy or it.transfer == ["asked", "answered"]
+    assert it.ends == (["agent_hangup"] if busy else ["transferred"])
+    assert len(report.wires) == (2 if busy else 1) and len(report.call.bridges) == (0 if busy else 1)
+
+
 # --- warm -------------------------------------------------------------------------------------------
 
 
