@@ -43,7 +43,7 @@ class BrowserDoor:
         self._calls = calls
         self._loopback = loopback
         self._most = most
-        self._open = 0
+        self._peers: set[Peer] = set()
         self._group: asyncio.TaskGroup | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -51,14 +51,18 @@ class BrowserDoor:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Own the connections; on the way out those that live are cut."""
-        async with asyncio.TaskGroup() as group:
-            self._group = group
-            try:
-                yield
-            finally:
-                self._stopping = True
-                for task in self._tasks:
-                    task.cancel()
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                try:
+                    yield
+                finally:
+                    self._stopping = True
+                    for task in self._tasks:
+                        task.cancel()
+        finally:
+            for peer in list(self._peers):  # whose task was cancelled before it began
+                await peer.close()
 
     async def call(self, agent: str, sdp: str) -> Placed:
         """Answer a browser's offer; the agent gets the call when the connection is up.
@@ -67,12 +71,12 @@ class BrowserDoor:
         admitted, `CarrierError` when no connection can be made.
         """
         offer = read_offer(sdp)
-        if self._open >= self._most or self._group is None or self._stopping:
+        if len(self._peers) >= self._most or self._group is None or self._stopping:
             raise Full(f"all {self._most} browser connections are taken")
         carrier_call_id = "web_" + secrets.token_hex(16)
         token = self._calls.offer(CallOffer(CARRIER, carrier_call_id, ACCOUNT, "inbound", "", "", agent=agent))
-        self._open += 1
         peer = Peer(loopback=self._loopback)
+        self._peers.add(peer)
         try:
             answer = await _answer(peer, offer)
         except BaseException:
@@ -105,7 +109,7 @@ class BrowserDoor:
             await self._leave(peer, carrier_call_id)
 
     async def _leave(self, peer: Peer, carrier_call_id: str) -> None:
-        self._open -= 1
+        self._peers.discard(peer)
         if not self._stopping:  # the gateway ends its calls itself, and says so in their records
             self._calls.hung_up(carrier_call_id)
         await peer.close()

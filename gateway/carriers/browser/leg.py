@@ -135,7 +135,7 @@ class BrowserLeg:
     def _play(self, frame: bytes) -> None:
         self._played += 1
         if not self._line.play(frame):
-            self.end(LegEnded(LegEnd.BROKEN, "the browser takes no more audio"))
+            self.end(LegEnded(LegEnd.SOCKET_LOST, "the browser takes no more audio"))
 
     def _hear(self, sound: bytes) -> None:
         if not self._over.is_set():

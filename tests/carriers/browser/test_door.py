@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gc
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -118,6 +119,18 @@ def test_a_stopping_gateway_cuts_its_browsers() -> None:
 
     asyncio.run(main())
     assert not calls.over, "the gateway ends its calls itself"
+
+
+def test_a_call_that_rings_while_the_gateway_stops_leaves_nothing_open() -> None:
+    async def main() -> None:
+        page, door = Page([]), BrowserDoor(Exchange(), loopback=True)
+        offer = await page.offer()
+        async with door.running():
+            await door.call("", offer)
+        await page.close()
+
+    asyncio.run(main())
+    gc.collect()  # an open socket is a warning now, and warnings are errors
 
 
 def test_no_more_browsers_than_asked_for_and_a_refusal_leaves_nothing() -> None:

@@ -179,4 +179,4 @@ def test_a_line_that_takes_no_more_ends_the_call() -> None:
         await asyncio.sleep(0.5)
 
     (ended,) = a_call(work).told()
-    assert isinstance(ended, LegEnded) and ended.reason is LegEnd.BROKEN
+    assert isinstance(ended, LegEnded) and ended.reason is LegEnd.SOCKET_LOST
