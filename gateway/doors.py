@@ -3,7 +3,7 @@
 A carrier's package is imported only where its first setting is there: nobody pays for a carrier they do not use.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib import import_module
 
 from gateway.carriers.front import Carrier, Front
@@ -15,32 +15,16 @@ from gateway.carriers.twilio.routes import router as twilio_router
 from gateway.carriers.twilio.signature import SignatureCheck
 from gateway.config import Settings
 
-__all__ = ["configured", "open_carriers"]
-
-WANTED: dict[str, Callable[[Settings], object]] = {
-    "telnyx": lambda settings: settings.telnyx_public_key,
-    "signalwire": lambda settings: settings.signalwire_signing_key,
-    "plivo": lambda settings: settings.plivo_auth_token,
-    "vonage": lambda settings: settings.vonage_signature_secret,
-    "jambonz": lambda settings: settings.jambonz_webhook_secret,
-    "genesys": lambda settings: settings.genesys_api_key,
-    "asterisk": lambda settings: settings.asterisk_password,
-    "audiosocket": lambda settings: settings.audiosocket_listen,
-    "openai_sip": lambda settings: settings.openai_webhook_secret,
-}
-"""Each carrier's package under `gateway.carriers` and the setting that opens it. A package has one way in:
-`open_carrier(settings, front) -> Carrier`, which raises `ConfigError` when a further setting is missing."""
-
-
-def configured(settings: Settings) -> list[str]:
-    """Return the carriers beside Twilio that these settings open."""
-    return [name for name, wanted in WANTED.items() if wanted(settings)]
+__all__ = ["open_carriers"]
 
 
 def open_carriers(settings: Settings, front: Front, twilio: TwilioRest | None) -> Iterator[Carrier]:
-    """Make every carrier's door. Twilio's is always there: without its token it refuses everybody."""
+    """Make every carrier's door. Twilio's is always there: without its token it refuses everybody.
+
+    Each other package has one way in: `open_carrier(settings, front)`. Raises `ConfigError` when it misses a setting.
+    """
     yield _twilio(settings, front, twilio)
-    for name in configured(settings):
+    for name in settings.doors:
         yield import_module(f"gateway.carriers.{name}").open_carrier(settings, front)
 
 
