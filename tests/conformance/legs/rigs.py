@@ -454,7 +454,7 @@ class Genesys(BinaryRig):
         created = int(time.time()) + skew_s
         components = ["@request-target", "@authority", *named]
         listed = " ".join(f'"{component}"' for component in components)
-        nonce = b64(hashlib.sha256(f"{created} {skew_s} {id(self)}".encode()).digest()[:18])
+        nonce = b64(secrets.token_bytes(18))
         times = f"created={created};expires={created + 10}"
         params = f'({listed});keyid="{GENESYS_KEY}";nonce="{nonce}";alg="hmac-sha256";{times}'
         values = {"@request-target": self.path, "@authority": HOST, **named}
