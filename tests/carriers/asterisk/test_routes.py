@@ -124,6 +124,36 @@ def test_a_broken_socket_is_no_hang_up(tmp_path: Path) -> None:
     play(tmp_path, part)
 
 
+def test_a_call_whose_socket_broke_goes_on_when_the_dialplan_calls_again(tmp_path: Path) -> None:
+    async def part(it: World) -> None:
+        socket = await connect(it)
+        await socket.send(json.dumps(START))
+        await heard(socket)
+        await socket.close(1006)
+        await it.settled()
+        again = await connect(it, again="1")
+        await again.send(json.dumps(START))
+        await heard(again)
+        await again.close(1000)
+        await it.settled()
+        assert [call.end_reason for call in it.store.calls.values()] == ["leg_lost", "caller_hangup"]
+
+    play(tmp_path, part)
+
+
+@pytest.mark.parametrize("again", ["0", "2", "x", "999"])
+def test_a_caller_who_comes_back_to_another_node_is_taken_there(tmp_path: Path, again: str) -> None:
+    async def part(it: World) -> None:
+        socket = await connect(it, again=again, result="BUSY")
+        await socket.send(json.dumps(START))
+        await heard(socket)
+        await socket.close(1000)
+        await it.settled()
+        assert it.record.end_reason == "caller_hangup"
+
+    play(tmp_path, part)
+
+
 def test_plain_text_control_is_answered_in_plain_text(tmp_path: Path) -> None:
     async def part(it: World) -> None:
         socket = await connect(it)
