@@ -17,6 +17,7 @@ from fastapi import APIRouter, Request, Response, WebSocket
 
 from gateway.bodies import BodyRefused, read_body
 from gateway.carriers.base import CallOffer, LiveCall, Over, TokenRefused
+from gateway.carriers.cleanclose import by_clean_close
 from gateway.carriers.front import DEFAULT_APOLOGY, Apologise, Front, HangUp, Next, Stream, after, again_of, offered
 from gateway.carriers.plivo import verbs
 from gateway.carriers.plivo.codec import PlivoCodec
@@ -72,7 +73,7 @@ def open_media(front: Front, signatures: SignatureCheck) -> MediaSockets:
         return front.calls.claim(started.token, started.carrier_call_id, "")
 
     return MediaSockets(
-        claim,
+        by_clean_close(claim),
         lambda _: PlivoCodec(),
         lambda websocket: signatures.upgrade(_raw_path(websocket), websocket.headers),
         manner=MANNER,
