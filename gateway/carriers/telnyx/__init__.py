@@ -6,8 +6,9 @@ Settings: `telnyx_public_key` opens it, `telnyx_api_key` is needed too: no call 
 from gateway.carrierconfig import CarrierSettings
 from gateway.carriers.errands import Errands
 from gateway.carriers.front import Carrier, Front
-from gateway.carriers.telnyx.callers import NAME, Callers
+from gateway.carriers.telnyx.callers import Callers
 from gateway.carriers.telnyx.control import TelnyxControl
+from gateway.carriers.telnyx.line import NAME
 from gateway.carriers.telnyx.rest import TelnyxRest
 from gateway.carriers.telnyx.routes import TelnyxDoor, router
 from gateway.carriers.telnyx.signature import SignatureCheck

@@ -15,7 +15,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from gateway.carriers.base import CallOffer, LiveCall, Over, TokenRefused
 from gateway.carriers.errands import Errands
@@ -31,23 +31,20 @@ from gateway.carriers.front import (
     NotInService,
     Stream,
     after,
-    again_of,
     offered,
 )
 from gateway.carriers.stream import Started
-from gateway.carriers.telnyx.codec import ENCODINGS
 from gateway.carriers.telnyx.events import Event, pack
+from gateway.carriers.telnyx.line import NAME, Line, adopted, codec_name, offer_of, state_of
 from gateway.carriers.telnyx.rest import ENDED, TelnyxRest
-from gateway.core.audio import AudioFormat
 from gateway.core.commands import EndReason
 from gateway.core.events import LegEnd, LegEnded
 from gateway.errors import CarrierError, GatewayError
 
-__all__ = ["NAME", "Callers", "Line", "VOICE"]
+__all__ = ["VOICE", "Callers"]
 
 logger = logging.getLogger(__name__)
 
-NAME = "telnyx"
 KEPT = 4000
 """Calls that are remembered, for events that come late: the live ones and the latest that ended."""
 GRACE_S = 0.4
@@ -59,31 +56,7 @@ FALLBACK_RING_S = 30
 MOST_SPOKEN = 3000
 """Characters that Telnyx speaks at once."""
 VOICE = {"voice": "female", "language": "en-US"}
-"""Of Telnyx' speech; what it costs is in the basic service level."""
-
-
-@dataclass(slots=True)
-class Line:
-    """One caller's leg, as far as this process has to do with it."""
-
-    offer: CallOffer
-    connection_id: str = ""
-    token: str = ""
-    """Of the stream that is expected; "" once it is there."""
-    streams: str = ""
-    """The token of the stream that is there."""
-    again: int = 0
-    answered: bool = False
-    adopted: bool = False
-    """It was another process's call; that one may have come back to it."""
-    hopeless: bool = False
-    """No stream can carry this call: the caller is told so."""
-    over: bool = False
-    """Telnyx says that the call has ended, or somebody else drives it: nothing is asked for it any more."""
-
-    @property
-    def call_id(self) -> str:
-        return self.offer.carrier_call_id
+"""Of Telnyx' speech."""
 
 
 class Callers:
@@ -112,7 +85,7 @@ class Callers:
         known = self._lines.get(event.call_id)
         if known is not None:
             return True
-        line = Line(_offer_of(event, attempt_id, agent), event.get("connection_id"), answered=bool(attempt_id))
+        line = Line(offer_of(event, attempt_id, agent), event.get("connection_id"), answered=bool(attempt_id))
         decided = offered(self._front, line.offer)
         if isinstance(decided, Again):
             if event.attempt <= MOST_AGAIN and not line.answered:
@@ -156,11 +129,10 @@ class Callers:
 
     def _adopt(self, event: Event) -> None:
         """Take a call over whose process is gone."""
-        again = again_of(event.state.get("again", ""))
-        line = Line(_offer_of_state(event), event.get("connection_id"), again=again, answered=True, adopted=True)
+        line = adopted(event)
         self._keep(line)
-        if again < MOST_AGAIN:
-            self._soon(self._once_more(line, again + 1, ADOPT_S))
+        if line.again < MOST_AGAIN:
+            self._soon(self._once_more(line, line.again + 1, ADOPT_S))
         else:
             self._go_on(line, Apologise("", None))
 
@@ -240,7 +212,7 @@ class Callers:
                 self._soon(self._rest.end(line.call_id, "reject", cause=cause))
             case Apologise() if not line.answered:
                 line.over = True
-                self._soon(self._rest.end(line.call_id, "answer", client_state=_state("say", line)))
+                self._soon(self._rest.end(line.call_id, "answer", client_state=state_of(line, "say")))
             case HangUp():
                 # It was offered before and has ended here; it may live with a human: nothing is touched.
                 line.over = True
@@ -263,12 +235,12 @@ class Callers:
         asked: dict[str, object] = {
             "stream_url": self._stream_url,
             "stream_track": "inbound_track",
-            "stream_codec": _codec(line.offer.audio),
+            "stream_codec": codec_name(line.offer.audio),
             "stream_bidirectional_mode": "rtp",
-            "stream_bidirectional_codec": _codec(line.offer.audio),
+            "stream_bidirectional_codec": codec_name(line.offer.audio),
             "stream_bidirectional_sampling_rate": 8000,
             "stream_auth_token": line.token,
-            "client_state": _state("stream", line),
+            "client_state": state_of(line, "stream"),
         }
         if action == "answer":
             asked["send_silence_when_idle"] = True
@@ -359,63 +331,3 @@ class Callers:
 
     def _soon(self, work: Coroutine[None, None, None]) -> None:
         self._errands.soon(work)
-
-
-def _offer_of(event: Event, attempt_id: str, agent: str) -> CallOffer:
-    return CallOffer(
-        carrier=NAME,
-        carrier_call_id=event.call_id,
-        account_id="",
-        direction="outbound" if attempt_id else "inbound",
-        from_number=_number(event.get("from")),
-        to_number=_number(event.get("to")),
-        attempt_id=attempt_id,
-        agent=agent,
-        audio=_wanted(event.get("offered_codecs")),
-        comes_back=False,
-    )
-
-
-def _offer_of_state(event: Event) -> CallOffer:
-    state = event.state
-    return CallOffer(
-        carrier=NAME,
-        carrier_call_id=event.call_id,
-        account_id="",
-        direction="outbound" if state.get("attempt") else "inbound",
-        from_number=state.get("from", ""),
-        to_number=state.get("to", ""),
-        attempt_id=state.get("attempt", ""),
-        agent=state.get("agent", ""),
-        audio=AudioFormat.PCMA if state.get("codec") == "PCMA" else AudioFormat.PCMU,
-        comes_back=False,
-    )
-
-
-def _state(then: str, line: Line) -> str:
-    offer = line.offer
-    more = {"from": offer.from_number, "again": str(line.again), "codec": _codec(offer.audio)}
-    return pack(
-        then=then,
-        to=offer.to_number,
-        agent=offer.agent,
-        attempt=offer.attempt_id,
-        **(more if then == "stream" else {}),
-    )
-
-
-def _wanted(offered_codecs: str) -> AudioFormat:
-    """Ask for the law that the caller's side prefers: then nobody transcodes. Mu-law where that is not said."""
-    for name in offered_codecs.upper().split(","):
-        if (audio := ENCODINGS.get(name.strip())) is not None:
-            return audio
-    return AudioFormat.PCMU
-
-
-def _codec(audio: AudioFormat) -> str:
-    return next(name for name, known in ENCODINGS.items() if known is audio)
-
-
-def _number(text: str) -> str:
-    """Telnyx says E.164 with its +; where a SIP side left it out it is put back."""
-    return f"+{text}" if text.isascii() and text.isdigit() and 7 <= len(text) <= 15 else text[:64]

@@ -87,7 +87,7 @@ class TelnyxCodec:
         return None
 
     def hang_up(self) -> Sequence[Frame]:
-        return ()
+        return ()  # that is a command
 
     def _start(self, message: Mapping[str, Any]) -> Started:
         body = _object(message, "start")

@@ -18,10 +18,11 @@ from gateway.carriers.front import Reports
 from gateway.carriers.sockets import MediaSockets
 from gateway.carriers.stream import Frame, Message
 from gateway.carriers.streamleg import Manner
-from gateway.carriers.telnyx.callers import Callers, Line
+from gateway.carriers.telnyx.callers import Callers
 from gateway.carriers.telnyx.codec import EncodingRefused, TelnyxCodec
 from gateway.carriers.telnyx.control import TelnyxControl
 from gateway.carriers.telnyx.events import Event, decode
+from gateway.carriers.telnyx.line import Line
 from gateway.carriers.telnyx.rest import TelnyxRest
 from gateway.carriers.telnyx.signature import SignatureCheck
 from gateway.errors import RemoteProtocolError
