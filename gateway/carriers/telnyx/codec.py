@@ -11,26 +11,21 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic_core import from_json
-
 from gateway.carriers.stream import Frame, Ignored, Media, Message, Started
 from gateway.carriers.telnyx.laws import relabel
+from gateway.carriers.textframes import dtmf, parsed, text
 from gateway.core.audio import AudioFormat
-from gateway.core.events import Dtmf, LegEnd, LegEnded, MarkPlayed
+from gateway.core.events import LegEnd, LegEnded, MarkPlayed
 from gateway.errors import RemoteProtocolError
 
 __all__ = ["ENCODINGS", "EncodingRefused", "TelnyxCodec"]
 
 ENCODINGS = {"PCMU": AudioFormat.PCMU, "PCMA": AudioFormat.PCMA}
-MAX_MESSAGE_CHARS = 64 * 1024
-"""Longest message taken; the socket refuses larger frames itself."""
 MAX_PAYLOAD_CHARS = 16_000
 """Longest audio taken in one message: 1.5 s. Telnyx sends 20 ms."""
-MAX_ID = 256
 CLEAR = '{"event":"clear"}'
 
 _is_base64 = re.compile(r"[A-Za-z0-9+/]+={0,2}").fullmatch
-_is_digit = re.compile(r"[0-9*#A-D]").fullmatch
 _is_count = re.compile(r"[0-9]{1,15}").fullmatch
 _is_word = re.compile(r"[A-Za-z0-9_./-]{1,24}").fullmatch
 
@@ -50,14 +45,16 @@ class TelnyxCodec:
 
     def decode(self, frame: Frame) -> Message:
         """See `StreamCodec.decode`. Raises `EncodingRefused` for a start in another codec than G.711."""
-        message = _message(frame)
+        if isinstance(frame, bytes):
+            raise RemoteProtocolError("expected a text frame, got a binary one")
+        message = parsed(frame)
         match message.get("event"):
             case "media":
                 return _media(_object(message, "media"))
             case "mark":
-                return MarkPlayed(_text(_object(message, "mark"), "name"))
+                return MarkPlayed(text(_object(message, "mark"), "name"))
             case "dtmf":
-                return _dtmf(_object(message, "dtmf"))
+                return dtmf(_object(message, "dtmf"), "digit")
             case "start":
                 return self._start(message)
             case "stop":
@@ -97,40 +94,21 @@ class TelnyxCodec:
         if audio is None or rate not in ("8000", "8000.0") or channels not in ("1", "1.0"):
             found = " ".join(_word(str(form.get(key))) for key in ("encoding", "sample_rate", "channels"))
             raise EncodingRefused(f"start: expected PCMU or PCMA at 8000 Hz and one channel, got {found}")
-        stream_id, call_id = _text(message, "stream_id"), _text(body, "call_control_id")
+        stream_id, call_id = text(message, "stream_id"), text(body, "call_control_id")
         self._audio = audio
         return Started(stream_id, call_id, token=self._token, audio=audio)
-
-
-def _message(frame: Frame) -> Mapping[str, Any]:
-    if isinstance(frame, bytes):
-        raise RemoteProtocolError("expected a text frame, got a binary one")
-    if len(frame) > MAX_MESSAGE_CHARS:
-        raise RemoteProtocolError(f"message of {len(frame)} characters is over the bound")
-    try:
-        message = from_json(frame, cache_strings="keys")
-    except ValueError:
-        raise RemoteProtocolError("expected JSON, got something else") from None
-    if not isinstance(message, dict):
-        raise RemoteProtocolError("expected an object")
-    return message
 
 
 def _media(body: Mapping[str, Any]) -> Message:
     if body.get("track", "inbound") not in ("inbound", "inbound_track"):
         return Ignored("media of another track")  # our own voice (carriers notes §3.12)
-    payload = _text(body, "payload", MAX_PAYLOAD_CHARS)
+    payload = body.get("payload")
+    if not isinstance(payload, str) or len(payload) > MAX_PAYLOAD_CHARS:
+        raise RemoteProtocolError(f"media: expected a text of at most {MAX_PAYLOAD_CHARS} characters as payload")
     if len(payload) % 4 or _is_base64(payload) is None:
         raise RemoteProtocolError("media: expected base64 as payload")
     chunk = str(body.get("chunk", ""))
     return Media(payload, int(chunk) if _is_count(chunk) else None)
-
-
-def _dtmf(body: Mapping[str, Any]) -> Dtmf:
-    digit = _text(body, "digit")
-    if _is_digit(digit) is None:
-        raise RemoteProtocolError("dtmf: expected one of 0-9 * # A-D as digit")
-    return Dtmf(digit)
 
 
 def _error(payload: object) -> str:
@@ -138,20 +116,13 @@ def _error(payload: object) -> str:
     return f"error {_word(str(told.get('code')))} {_word(str(told.get('title')))}"
 
 
-def _word(text: str) -> str:
+def _word(said: str) -> str:
     """What may stand in a log of what Telnyx says."""
-    return text if _is_word(text) else "?"
+    return said if _is_word(said) else "?"
 
 
 def _object(message: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     value = message.get(key)
     if not isinstance(value, dict):
         raise RemoteProtocolError(f"expected an object as {key}")
-    return value
-
-
-def _text(message: Mapping[str, Any], key: str, most: int = MAX_ID) -> str:
-    value = message.get(key)
-    if not isinstance(value, str) or not value or len(value) > most:
-        raise RemoteProtocolError(f"expected a text of 1 to {most} characters as {key}")
     return value
