@@ -10,26 +10,21 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic_core import from_json
-
 from gateway.carriers.stream import Frame, Ignored, Media, Message, Started
+from gateway.carriers.textframes import MAX_TEXT, dtmf, parsed, text
 from gateway.core.audio import AudioFormat
-from gateway.core.events import Dtmf, LegEnd, LegEnded, MarkPlayed
+from gateway.core.events import LegEnd, LegEnded, MarkPlayed
 from gateway.errors import RemoteProtocolError
 
 __all__ = ["TwilioCodec"]
 
-MAX_MESSAGE_CHARS = 64 * 1024
-"""Longest message taken; the socket refuses larger frames itself."""
 MAX_PAYLOAD_CHARS = 16_000
 """Longest audio taken in one frame: 1.5 s of mu-law. Twilio sends 20 ms."""
-MAX_ID = 128
 MAX_PARAMETERS = 32
 MU_LAW: Mapping[tuple[str, str], AudioFormat] = {("audio/x-mulaw", "8000"): AudioFormat.PCMU}
 """Encoding and rate of `start.mediaFormat` to what the call is told."""
 
 _is_base64 = re.compile(r"[A-Za-z0-9+/]+={0,2}").fullmatch
-_is_digit = re.compile(r"[0-9*#A-D]").fullmatch
 _is_clean = re.compile(r"[A-Za-z0-9-]+").fullmatch
 _is_count = re.compile(r"[0-9]{1,12}").fullmatch
 _usual_media = re.compile(
@@ -51,14 +46,12 @@ class TwilioCodec:
         """Return what a frame says. Raises `RemoteProtocolError` for one that breaks the protocol."""
         if isinstance(frame, bytes):
             raise RemoteProtocolError("expected a text frame, got a binary one")
-        if len(frame) > MAX_MESSAGE_CHARS:
-            raise RemoteProtocolError(f"message of {len(frame)} characters is over the bound")
         usual = _usual_media(frame)
         if usual is not None and self.stream_id:
             chunk, payload = usual.groups()
             if len(payload) % 4 == 0 and len(payload) <= MAX_PAYLOAD_CHARS:
                 return Media(payload, int(chunk))
-        return self._read(_parsed(frame))
+        return self._read(parsed(frame))
 
     def play(self, payload: str) -> Sequence[Frame]:
         """Return a `media` message; both parts are clean, so they are spliced and not encoded."""
@@ -86,17 +79,17 @@ class TwilioCodec:
             case "media":
                 return _media(_object(message, "media"))
             case "mark":
-                return MarkPlayed(_text(_object(message, "mark"), "name"))
+                return MarkPlayed(text(_object(message, "mark"), "name"))
             case "dtmf":
-                return _dtmf(_object(message, "dtmf"))
+                return dtmf(_object(message, "dtmf"), "digit")
             case "connected":
                 return Ignored("connected")
-            case "start":
+            case "start" if not self.stream_id:
                 return self._start(_object(message, "start"))
             case "stop":
                 return LegEnded(LegEnd.CALLER_HANGUP, "stop")
             case str() as other:
-                return Ignored(other[:MAX_ID], known=False)
+                return Ignored(other[:MAX_TEXT], known=False)
             case _:
                 raise RemoteProtocolError("expected an event name")
 
@@ -109,58 +102,37 @@ class TwilioCodec:
         parameters = body.get("customParameters")
         if not isinstance(parameters, dict) or len(parameters) > MAX_PARAMETERS:
             raise RemoteProtocolError(f"start: expected at most {MAX_PARAMETERS} custom parameters")
-        stream_id = _text(body, "streamSid")
+        stream_id = text(body, "streamSid")
         if _is_clean(stream_id) is None:
             raise RemoteProtocolError("start: expected letters, digits and dashes as streamSid")
-        self.stream_id = stream_id
-        self._media_head = f'{{"event":"media","streamSid":"{stream_id}","media":{{"payload":"'
-        named = {str(key): str(value)[: MAX_ID * 4] for key, value in parameters.items()}
-        return Started(
+        named = {str(key): str(value)[: MAX_TEXT * 4] for key, value in parameters.items()}
+        started = Started(
             stream_id,
-            _text(body, "callSid"),
-            _text(body, "accountSid"),
+            text(body, "callSid"),
+            text(body, "accountSid"),
             token=named.get("token", ""),
             audio=audio,
             parameters=named,
         )
-
-
-def _parsed(frame: str) -> Mapping[str, Any]:
-    try:
-        message = from_json(frame, cache_strings="keys")
-    except ValueError:
-        raise RemoteProtocolError("expected JSON, got something else") from None
-    if not isinstance(message, dict):
-        raise RemoteProtocolError("expected an object")
-    return message
+        self.stream_id = stream_id
+        self._media_head = f'{{"event":"media","streamSid":"{stream_id}","media":{{"payload":"'
+        return started
 
 
 def _media(body: Mapping[str, Any]) -> Media | Ignored:
     if body.get("track", "inbound") != "inbound":
         return Ignored("media of another track")
-    payload = _text(body, "payload", MAX_PAYLOAD_CHARS)
+    payload = body.get("payload")
+    if not isinstance(payload, str) or len(payload) > MAX_PAYLOAD_CHARS:
+        raise RemoteProtocolError(f"media: expected a text of at most {MAX_PAYLOAD_CHARS} characters as payload")
     if len(payload) % 4 or _is_base64(payload) is None:
         raise RemoteProtocolError("media: expected base64 as payload")
     chunk = body.get("chunk")
     return Media(payload, int(chunk) if isinstance(chunk, str) and _is_count(chunk) else None)
 
 
-def _dtmf(body: Mapping[str, Any]) -> Dtmf:
-    digit = _text(body, "digit")
-    if _is_digit(digit) is None:
-        raise RemoteProtocolError("dtmf: expected one of 0-9 * # A-D as digit")
-    return Dtmf(digit)
-
-
 def _object(message: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     value = message.get(key)
     if not isinstance(value, dict):
         raise RemoteProtocolError(f"expected an object as {key}")
-    return value
-
-
-def _text(message: Mapping[str, Any], key: str, most: int = MAX_ID) -> str:
-    value = message.get(key)
-    if not isinstance(value, str) or not value or len(value) > most:
-        raise RemoteProtocolError(f"expected a text of 1 to {most} characters as {key}")
     return value
