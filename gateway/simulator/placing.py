@@ -52,8 +52,7 @@ def carry_out(
 ) -> CallReport:
     """Open the file, place the call, print its figures, keep what was heard. Raises `ConfigError`.
 
-    `place` returns the report, and figures that are printed and stand in the JSON beside it; a list or a table among
-    them stands only there.
+    `place` returns the report, and figures that stand in the JSON beside its own; plain ones are printed too.
     """
     with _opened(out) as file:
         report, more = place()
@@ -64,8 +63,9 @@ def carry_out(
         if as_json:
             sys.stdout.write(json.dumps(figures, indent=2) + "\n")
         else:
-            plain = [name for name, value in more.items() if isinstance(value, str | int | float)]
-            _print_report(report, figures, [name for name in plain if name not in ROWS])
+            own = report.figures()
+            plain = [name for name, value in more.items() if isinstance(value, str | int | float) and name not in own]
+            _print_report(report, figures, plain)
         _keep(wav, file, out)
     return report
 

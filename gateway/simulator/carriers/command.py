@@ -1,6 +1,7 @@
 """`gateway simulate carrier NAME`: calls a running gateway as that carrier would, signed with the secrets it has."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -102,6 +103,7 @@ async def _call(
             public_url=public_url,
             real_url=origin,
             everybody=parties.answers(talk_s=HUMAN_TALKS_S),
+            seed=secrets.randbits(64),  # the gateway takes no call twice, so each needs an id of its own
         )
         async with _rest(network, port):
             return await network.call(plan)

@@ -5,6 +5,7 @@ The gateway must know this service as its model: `GATEWAY_MODEL_URL=ws://HOST:PO
 """
 
 import asyncio
+import secrets
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -54,7 +55,8 @@ async def run(target_url: str, options: SipOptions) -> SipReport:
     """
     model = ModelServer(options.engine, options.model)
     service = SipService(model, target_url, options.secret, api_key=options.api_key)
-    plan = SipPlan(script=options.script, to=options.to, from_=options.from_, faults=options.faults)
+    seed = secrets.randbelow(10**9)  # the gateway takes no call twice, so each needs an id of its own
+    plan = SipPlan(script=options.script, to=options.to, from_=options.from_, faults=options.faults, seed=seed)
     async with serving(service.app, options.host, options.port), httpx2.AsyncClient(trust_env=False) as http:
         return await service.place(plan, http)
 

@@ -1,7 +1,10 @@
 """`gateway simulate carrier NAME`, as a process that meets a real gateway."""
 
 import asyncio
+import contextlib
 import json
+import random
+import socket
 import sys
 from collections.abc import Mapping
 from importlib import import_module
@@ -13,7 +16,7 @@ import pytest
 from gateway.simulator.carriers.frame import Carrier
 from gateway.simulator.model import ModelServer, ScriptedEngine
 from tests.carriers.scenario import NAMES
-from tests.gateway_process import AGENTS, clean_environment, free_port, serving
+from tests.gateway_process import AGENTS, clean_environment, serving
 
 pytestmark = pytest.mark.e2e
 PUBLIC = "https://gw.example.com"
@@ -22,6 +25,15 @@ FRAMED = [name for name in NAMES if name not in ("twilio", "openai-sip")]
 AT_ONCE = 3
 LIMIT_S = 90
 SIP_SECRET = "whsec_c2lwLXdlYmhvb2stc2VjcmV0LW9mLXRlc3Rz"
+
+
+def lasting_port() -> int:
+    """Return a free port that no outgoing connection takes before it is used: those begin at 32768."""
+    while True:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            port = random.randrange(20_000, 32_000)
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 async def simulate(folder: Path, settings: Mapping[str, str], *arguments: str) -> tuple[int | None, str, str]:
@@ -50,14 +62,14 @@ def everything() -> dict[str, str]:
         settings |= {f"GATEWAY_{field.upper()}": str(value) for field, value in carrier.settings.items()}
         # Two doors may share one setting, as Asterisk's do: each call is made alone on its port.
         if carrier.rest_setting:
-            settings.setdefault(f"GATEWAY_{carrier.rest_setting.upper()}", f"http://127.0.0.1:{free_port()}")
+            settings.setdefault(f"GATEWAY_{carrier.rest_setting.upper()}", f"http://127.0.0.1:{lasting_port()}")
     if "audiosocket" in FRAMED:
-        settings["GATEWAY_AUDIOSOCKET_LISTEN"] = f"127.0.0.1:{free_port()}"
+        settings["GATEWAY_AUDIOSOCKET_LISTEN"] = f"127.0.0.1:{lasting_port()}"
     return settings
 
 
 def test_every_carrier_calls_one_running_gateway(tmp_path: Path) -> None:
-    async def main() -> dict[str, tuple[int | None, str, str]]:
+    async def main() -> tuple[str, dict[str, tuple[int | None, str, str]]]:
         (tmp_path / "short.yaml").write_text(SHORT)
         settings = everything()
         async with ModelServer(ScriptedEngine()) as model:
@@ -73,21 +85,24 @@ def test_every_carrier_calls_one_running_gateway(tmp_path: Path) -> None:
                 names = [name for name in NAMES if name != "openai-sip"]
                 async with asyncio.TaskGroup() as group:
                     calls = {name: group.create_task(call(name)) for name in names}
-                return {name: task.result() for name, task in calls.items()}
+                return served.log(), {name: task.result() for name, task in calls.items()}
 
-    for name, (code, out, err) in asyncio.run(main()).items():
-        assert (name, code, err) == (name, 0, ""), out
+    log, calls = asyncio.run(main())
+    assert '"level": "error"' not in log
+    for name, (code, out, err) in calls.items():
+        assert (name, code, err) == (name, 0, ""), log
         figures: dict[str, Any] = json.loads(out)
         assert (name, figures["outcome"], figures["script_error"]) == (name, "completed", None)
-        assert (name, figures["warnings"]) == (name, [])
+        assert (name, figures["warnings"]) == (name, []), log
         assert figures["heard_s"] > 1
 
 
 def test_openais_endpoint_calls_a_gateway_whose_model_it_is(tmp_path: Path) -> None:
     async def main() -> tuple[int | None, str, str]:
         (tmp_path / "short.yaml").write_text(SHORT)
-        url = f"ws://127.0.0.1:{free_port()}/v1/realtime"
+        url = f"ws://127.0.0.1:{lasting_port()}/v1/realtime"
         settings = {"GATEWAY_PUBLIC_URL": PUBLIC, "OPENAI_WEBHOOK_SECRET": SIP_SECRET, "GATEWAY_MODEL_URL": url}
+        settings["OPENAI_API_KEY"] = "sk-test"
         async with serving(tmp_path, settings, AGENTS) as served:
             given = ("openai-sip", "--url", served.origin, "--script", "short.yaml", "--json")
             return await simulate(tmp_path, settings, *given)
