@@ -20,7 +20,17 @@ from fastapi.responses import JSONResponse
 from gateway.bodies import BodyRefused, read_body
 from gateway.carriers.base import CallOffer, Over, TokenRefused
 from gateway.carriers.cleanclose import by_clean_close
-from gateway.carriers.front import Front, HangUp, Next, Stream, after, again_of, offered
+from gateway.carriers.front import (
+    DEFAULT_APOLOGY,
+    Apologise,
+    Front,
+    HangUp,
+    Next,
+    Stream,
+    after,
+    again_of,
+    offered,
+)
 from gateway.carriers.jambonz.codec import JambonzCodec
 from gateway.carriers.jambonz.control import JambonzControl
 from gateway.carriers.jambonz.signature import SIGNATURE_HEADER, SignatureCheck
@@ -29,6 +39,7 @@ from gateway.carriers.sockets import MediaSockets, by_token
 from gateway.carriers.transfers import Stage, Transfer
 from gateway.carriers.upgradetokens import UpgradeTokens
 from gateway.core.audio import AudioFormat
+from gateway.core.commands import EndReason
 from gateway.core.events import TransferState
 
 __all__ = ["CARRIER", "JambonzDoor", "router"]
@@ -130,7 +141,7 @@ def router(door: JambonzDoor) -> APIRouter:
     @routes.post("/after")
     async def after_stream(request: Request) -> Response:
         fields = await _signed(request, door)
-        return _refused() if fields is None else JSONResponse(_after(door, media, fields, request))
+        return _refused() if fields is None else JSONResponse(_after(door, fields, request))
 
     @routes.post("/status")
     async def status(request: Request) -> Response:
@@ -146,7 +157,7 @@ def router(door: JambonzDoor) -> APIRouter:
         if fields is None:
             return _refused()
         dial = door.control.dial(fields["call_sid"], _ticket(request))
-        return JSONResponse(dial if dial is not None else _after(door, media, fields, request))
+        return JSONResponse(dial if dial is not None else _after(door, fields, request))
 
     @routes.post("/transferred")
     async def transferred(request: Request) -> Response:
@@ -214,18 +225,16 @@ def _not_yet(door: JambonzDoor, request: Request, again: int, attempt_id: str) -
     return [*pause(1), door.verbs.call(again, attempt_id, early + 1)]
 
 
-def _after(door: JambonzDoor, media: _Sockets, fields: Fields, request: Request) -> list[Verb]:
+def _after(door: JambonzDoor, fields: Fields, request: Request) -> list[Verb]:
     call = fields["call_sid"]
     if _text(fields, "call_status") in TERMINAL:
         # The caller has hung up; nobody hears what we answer.
         door.front.calls.hung_up(call)
         return door.render(HangUp())
     transfer = door.control.newest(call)
-    if transfer is not None:
-        # Not asked when the transfer itself took the stream; but whoever is asked must not begin the call anew.
-        back = _come_back(door, media, transfer, TransferState.FAILED, _attempt(request))
-        if back is not None:
-            return back
+    if transfer is not None and transfer.stage is Stage.CALLING and door.front.calls.outcome(call) is None:
+        # The transfer has taken the stream: jambonz tells the verb's hook of that, and ignores the answer.
+        return []
     again = again_of(request.query_params.get("again", "0"))
     return door.render(after(door.front, call, _number(fields, "to"), again, _attempt(request)))
 
@@ -264,6 +273,11 @@ def _transferred(door: JambonzDoor, media: _Sockets, fields: Fields, request: Re
         if back is not None:
             return back
     logger.info("a caller came back from a transfer of a call that is not here any more")
+    ended = door.front.calls.outcome(call)
+    if ended is not None and ended.reason is EndReason.TRANSFERRED:
+        # The record was closed without word from jambonz: to hang up now would be to lose the caller.
+        fallback = door.front.fallback(ended.agent, _number(fields, "to"))
+        return door.render(Apologise(fallback.say or DEFAULT_APOLOGY, fallback.dial))
     return door.render(after(door.front, call, _number(fields, "to"), 0, _attempt(request)))
 
 

@@ -18,7 +18,7 @@ from fastapi.responses import JSONResponse
 from gateway.bodies import BodyRefused, read_body
 from gateway.carriers.base import CallOffer, Over, TokenRefused
 from gateway.carriers.cleanclose import by_clean_close
-from gateway.carriers.front import Front, HangUp, Next, Stream, after, offered
+from gateway.carriers.front import DEFAULT_APOLOGY, Apologise, Front, HangUp, Next, Stream, after, offered
 from gateway.carriers.sockets import MediaSockets
 from gateway.carriers.streamleg import Manner
 from gateway.carriers.transfers import Transfer
@@ -29,6 +29,7 @@ from gateway.carriers.vonage.ncco import Action, Ncco, plus
 from gateway.carriers.vonage.signature import JwtCheck, query_payload
 from gateway.carriers.vonage.streams import Streams
 from gateway.core.audio import AudioFormat
+from gateway.core.commands import EndReason
 from gateway.core.events import TransferState
 
 __all__ = ["MANNER", "VonageDoor", "router"]
@@ -197,7 +198,8 @@ def _offer(door: VonageDoor, context: Context, agent: str = "") -> list[Action]:
 async def _event(door: VonageDoor, fields: Fields, context: Context | None) -> list[Action] | None:
     """Return the call's next instruction, where the event is one to be answered."""
     status, leg = fields.get("status", ""), fields.get("uuid") or fields.get("call_uuid", "")
-    if context is not None and status in STREAM_OVER and (leg != context.call or status == "disconnected"):
+    if context is not None and status in STREAM_OVER:
+        # Whichever leg it names: our context is only in the URL of the stream's events.
         return _stream_over(door, context)
     if context is None or leg == context.call:
         await _caller_state(door, leg, status, context.attempt_id if context is not None else "")
@@ -205,7 +207,9 @@ async def _event(door: VonageDoor, fields: Fields, context: Context | None) -> l
 
 
 def _stream_over(door: VonageDoor, context: Context) -> list[Action] | None:
-    if door.control.moving(context.call) or door.streams.is_late(context):
+    ended = door.front.calls.outcome(context.call)
+    moved = door.control.moving(context.call) and (ended is None or ended.reason is EndReason.TRANSFERRED)
+    if moved or door.streams.is_late(context):
         # What was asked for meanwhile must not be put aside by an answer.
         return None
     step = after(door.front, context.call, context.to_number, context.again, context.attempt_id)
@@ -227,11 +231,10 @@ def _transferred(door: VonageDoor, fields: Fields, context: Context) -> list[Act
     """Take an event of the leg to a human; return what follows for the caller when nobody was reached."""
     status = fields.get("status", "")
     transfer = door.control.newest(context.call, context.ticket)
-    if fields.get("uuid") == context.call:
-        if status in TERMINAL:
-            door.front.calls.hung_up(context.call)
+    if status == "completed" and fields.get("uuid") == context.call:
+        door.front.calls.hung_up(context.call)
         return None
-    if status in ("answered", "completed"):
+    if status == "answered" or (status == "completed" and _lasted(fields)):
         if transfer is not None:
             door.control.tell(transfer, TransferState.ANSWERED)
         return None
@@ -241,6 +244,11 @@ def _transferred(door: VonageDoor, fields: Fields, context: Context) -> list[Act
     if back is not None:
         return back
     logger.info("a caller came back from a transfer of a call that is not here any more")
+    ended = door.front.calls.outcome(context.call)
+    if ended is not None and ended.reason is EndReason.TRANSFERRED:
+        # The record was closed without word from Vonage: to hang up now would be to lose the caller.
+        fallback = door.front.fallback(ended.agent, context.to_number)
+        return door.render(Apologise(fallback.say or DEFAULT_APOLOGY, fallback.dial), context)
     return door.render(after(door.front, context.call, context.to_number, context.again, context.attempt_id), context)
 
 
@@ -253,6 +261,12 @@ def _come_back(door: VonageDoor, context: Context, transfer: Transfer, state: Tr
     door.media.supersede(context.call)
     door.control.tell(transfer, state)
     return door.render(Stream(resumed.token, resumed.again, context.attempt_id), context)
+
+
+def _lasted(fields: Fields) -> bool:
+    """Tell whether a leg that is over was ever answered: `completed` follows failures too, and may overtake them."""
+    duration = fields.get("duration", "")[:12]
+    return duration.isascii() and duration.isdigit() and int(duration) > 0
 
 
 def _replied(ncco: list[Action] | None) -> Response:

@@ -116,6 +116,8 @@ class JambonzDialect:
             "call_id": f"sip-{call.call_id}",
         }
         self._status = "trying"
+        self._listening = ""
+        """Hook of the stream that runs now."""
 
     async def begin(self) -> Step | None:
         await self._report()
@@ -127,10 +129,18 @@ class JambonzDialect:
 
     async def over(self) -> None:
         self._status = self._call.report.outcome
+        await self._killed()
         await self._report()
 
+    async def _killed(self) -> None:
+        """A verb that was killed tells its hook, and whatever that answers is ignored."""
+        hook, self._listening = self._listening, ""
+        if hook:
+            await self._ask(hook, "killed")
+
     async def hook(self, url: str) -> Step | None:
-        """Ask for new verbs and carry them out: what `call_hook` and `redirect` do."""
+        """Ask for new verbs and carry them out: what `call_hook` does."""
+        await self._killed()
         return await self._follow(await self._ask(url, "hook"))
 
     async def _follow(self, verbs: Sequence[Verb]) -> Step | None:
@@ -189,7 +199,9 @@ class JambonzDialect:
         metadata = {name: self._fields[key] for name, key in fields.items()} | dict(verb.get("metadata", {}))
         wire = JambonzWire(metadata, int(verb["sampleRate"]), pass_dtmf=bool(verb.get("passDtmf")))
         headers = {"authorization": f"Basic {basic}", "sec-websocket-protocol": SUBPROTOCOL}
+        self._listening = str(verb["actionHook"])
         await self._call.stream(verb["url"], wire, headers)
+        self._listening = ""
 
     async def _dial(self, verb: Verb, number: str) -> None:
         leg = str(uuid.UUID(int=self._call.network.rng.getrandbits(128)))

@@ -197,19 +197,23 @@ class VonageDialect:
                 self._call.spawn(self._told(url, leg, state))
 
         dialled = await self._call.dial(number, timeout_s=float(action.get("timeout", 60)), told=told)
-        return await self._answered(action, url, leg, ENDS[dialled.status])
+        if dialled.status != "completed":
+            # It completes too, and that may overtake the reason.
+            await self._event(url, leg, "completed", duration="0")
+        return await self._answered(action, url, leg, ENDS[dialled.status], duration=str(round(dialled.talked_s)))
 
-    async def _answered(self, action: Action, url: str, leg: str, status: str) -> Sequence[Action] | None:
+    async def _answered(self, action: Action, url: str, leg: str, status: str, **more: str) -> Sequence[Action] | None:
         """Tell how a leg ended; only a synchronous event's answer is obeyed."""
-        instead = await self._event(url, leg, status)
+        instead = await self._event(url, leg, status, **more)
         return instead if action.get("eventType") == "synchronous" and status != "completed" else None
 
     async def _told(self, url: str, leg: str, status: str) -> None:
         await self._event(url, leg, status)
 
-    async def _event(self, url: str, leg: str, status: str) -> Sequence[Action] | None:
+    async def _event(self, url: str, leg: str, status: str, **more: str) -> Sequence[Action] | None:
         body = {**self._numbers, "uuid": leg or self._leg(), "conversation_uuid": self._conversation}
         body |= {"status": status, "direction": "inbound", "timestamp": "2026-11-22T06:01:31.200Z"}
+        body |= more
         return _ncco(await self._post(url, body, status))
 
     async def _post(self, url: str, body: Mapping[str, object], what: str) -> HttpReply:

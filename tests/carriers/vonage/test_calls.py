@@ -11,7 +11,7 @@ from gateway.simulator.carrier import HangUp, Party, Pause, Say, Script, Wait, p
 from gateway.simulator.carriers.report import CarrierReport
 from gateway.simulator.carriers.vonage import CARRIER
 from gateway.simulator.carriers.world import CarrierWorld, carrier_world
-from gateway.simulator.model import Scenario, ScriptedEngine
+from gateway.simulator.model import ModelOptions, Scenario, ScriptedEngine
 from gateway.simulator.world import NUMBER
 from tests.clock import run
 
@@ -64,8 +64,9 @@ def call(
 ) -> tuple[CarrierReport, CarrierWorld]:
     async def main() -> tuple[CarrierReport, CarrierWorld]:
         engine = ScriptedEngine(scenario)
+        options = ModelOptions(keep_audio=True)
         async with carrier_world(
-            folder, file or agents(), CARRIER, engine, parties=people, settings=settings
+            folder, file or agents(), CARRIER, engine, options, parties=people, settings=settings
         ) as everything:
             report = await everything.ring(script)
             await everything.settled()
@@ -91,6 +92,9 @@ def test_what_either_says_passes_through_untouched(tmp_path: Path) -> None:
         assert wire.received[at : at + len(audio)] == audio
         at += -(-len(audio) // 960) * 960
     assert at == len(wire.received)
+    sent, heard = bytes(wire.sent), bytes(world.session.received.sound.audio)
+    assert len(heard) > 48 * 1000 and heard == sent[: len(heard)]
+    assert len(sent) - len(heard) <= 960, "only the last frame may be under way when the line goes down"
     assert world.record.end_reason == "caller_hangup"
 
 
@@ -145,5 +149,22 @@ def test_a_key_of_another_application_is_refused_and_the_caller_stays(tmp_path: 
             assert [event.detail for event in report.requests][:1] == ["401"]
             assert states(everything) == ["asked", "failed"]
             assert len(report.wires) == 1
+
+    run(main())
+
+
+def test_a_node_that_goes_away_hands_the_call_to_the_next_instruction(tmp_path: Path) -> None:
+    async def main() -> None:
+        scenario = Scenario.model_validate({"turns": [{"say": "You are welcome."}] * 3})
+        async with carrier_world(tmp_path, agents(), CARRIER, ScriptedEngine(scenario)) as everything:
+            registry = everything.gateway.registry
+            asyncio.get_running_loop().call_later(5, registry.hand_over)
+            script = Script([Wait("agent_done"), Pause(8), Say(SPEECH), Wait("agent_done"), HangUp()])
+            report = await everything.ring(script)
+            await everything.settled()
+            assert report.call.warnings == [] and report.call.script_error is None
+            assert len(report.wires) == 2
+            reasons = [call.end_reason for call in everything.store.calls.values()]
+            assert reasons == ["handed_over", "caller_hangup"]
 
     run(main())

@@ -1,6 +1,5 @@
 """Vonage's webhooks and sockets at the real application."""
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -280,11 +279,16 @@ def test_an_event_by_get_is_understood(tmp_path: Path) -> None:
     on_desk(tmp_path, test)
 
 
-def test_everything_out_is_a_frame_of_20_ms_or_json(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("rate_hz", "size"), [(8000, 320), (16_000, 640), (24_000, 960)])
+def test_everything_out_is_a_frame_of_20_ms_at_the_rate_that_vonage_says(
+    rate_hz: int, size: int, tmp_path: Path
+) -> None:
     async def test(it: Desk) -> None:
-        socket = await it.open(connect_of(await it.offer()))
+        connect = connect_of(await it.offer())
+        connect["endpoint"][0]["content-type"] = f"audio/l16;rate={rate_hz}"
+        socket = await it.open(connect)
         await socket.hear(40)
-        await asyncio.sleep(0)
-        assert {len(frame) for frame in socket.audio} == {960}
+        assert {len(frame) for frame in socket.audio} == {size}
+        assert any(frame.strip(b"\0") for frame in socket.audio)
 
     on_desk(tmp_path, test)
