@@ -10,7 +10,6 @@ import hmac
 import json
 import uuid
 from base64 import b64decode, b64encode
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from random import Random
 from urllib.parse import urlsplit
@@ -39,8 +38,6 @@ __all__ = ["CARRIER", "NIL", "GenesysDialect", "GenesysWire", "signed_headers"]
 NIL = "00000000-0000-0000-0000-000000000000"
 MALFORMED, UNKNOWN, OUT_OF_ORDER, FLOODED, LATE = 6001, 6002, 6003, 6004, 6005
 OPENED_MS = 5000
-PING_EVERY = 250
-"""Frames of 20 ms between two pings."""
 AUDIO_PER_S, AUDIO_BURST = 5.0, 25.0
 RETRY_AFTER = "PT0.5S"
 
@@ -60,7 +57,6 @@ class GenesysWire:
         self._opened = False
         self._closing = False
         self._may_take, self._refilled_ms = AUDIO_BURST, 0
-        self._frames: deque[Frame] = deque()
         self.output: Mapping[str, str] | None = None
         """Output variables of the session's end; None while it was not asked for."""
         self.refused = 0
@@ -142,9 +138,6 @@ class GenesysWire:
         self._closing = True
         return [self._said("close", reason="end" if self.output is None else "disconnect")]
 
-    def ping(self) -> Sequence[Frame]:
-        return [self._said("ping", rtt="PT0.045S")]
-
     @property
     def _offered(self) -> Sequence[object]:
         media = self._opening["media"]
@@ -171,21 +164,21 @@ class GenesysDialect:
 
     def __init__(self, call: LiveCall) -> None:
         self.call = call
-        self._session_id = str(uuid.uuid5(uuid.NAMESPACE_URL, call.call_id))
+        session_id = str(uuid.uuid5(uuid.NAMESPACE_URL, call.call_id))
+        self._session_id = session_id
+        self._wire = GenesysWire(session_id, self._opening())
 
     async def begin(self) -> Step | None:
         network = self.call.network
         self.call.answer()
-        wire = GenesysWire(self._session_id, self._opening())
         url = f"{network.stream_origin}/genesys/media"
         headers = signed_headers(network.keys, url, ORGANIZATION, self._session_id, network.rng, network.unix_s())
-        await self.call.stream(url, wire, headers)
-        self.call.report.extra["output_variables"] = dict(wire.output or {})
-        self.call.report.extra["refused_429"] = wire.refused
-        return await self._flow(wire.output or {"action": "fallback", "say": "Please call later."})
+        await self.call.stream(url, self._wire, headers)
+        return await self._flow(self._wire.output or {"action": "fallback", "say": "Please call later."})
 
     async def over(self) -> None:
-        return
+        self.call.report.extra["output_variables"] = dict(self._wire.output or {})
+        self.call.report.extra["refused_429"] = self._wire.refused
 
     async def _flow(self, output: Mapping[str, str]) -> Step | None:
         match output.get("action"):
