@@ -13,6 +13,7 @@ WHOLE_CALLS = (
     "faults",
     "turns",
     "carriers/test_byte_identity.py",
+    "conformance/legs",
     "carriers/test_same_scenario.py",
     "carriers/twilio/test_transfer.py",
     "carriers/twilio/test_transfer_sweep.py",
@@ -57,3 +58,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("the same scenario over every carrier")
     for text, outcome in sorted(lines):
         terminalreporter.write_line(f"{outcome}  {text}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the table of carriers where their suite was among the tests."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, ())]
+    legs = [report for report in reports if "conformance/legs/test_legs.py::" in report.nodeid]
+    if legs:
+        from tests.conformance.legs.table import of_reports, table
+
+        terminalreporter.section("carriers")
+        for line in table(of_reports((report.nodeid, bool(report.passed)) for report in legs)):
+            terminalreporter.line(line)

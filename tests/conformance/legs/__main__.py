@@ -25,11 +25,7 @@ def _results(report: Path) -> dict[str, Result]:
     results: dict[str, Result] = {}
     for case in ElementTree.parse(report).iter("testcase"):
         test, _, rig = case.attrib["name"].removesuffix("]").partition("[")
-        result = results.setdefault(rig, Result())
-        if len(case):
-            result.failed.append(test)
-        else:
-            result.passed += 1
+        results.setdefault(rig, Result()).count(test, passed=not len(case))
     return results
 
 

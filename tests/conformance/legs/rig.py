@@ -3,14 +3,17 @@ documents, without a line of the gateway's code: it is the other side."""
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from gateway.carriers.base import CallOffer
+from gateway.carriers.base import CallOffer, Leg
+from gateway.carriers.front import Carrier
 from gateway.core.audio import AudioFormat
-from gateway.core.events import CallerAudio
+from gateway.core.events import CallerAudio, Event
+from gateway.wire import TextSocket
 
-__all__ = ["Asked", "Frame", "Rig", "Webhook"]
+__all__ = ["Asked", "Door", "Frame", "Rig", "Webhook"]
 
 Frame = str | bytes
 
@@ -24,6 +27,24 @@ class Asked:
     value: str = ""
     audio: bytes = b""
     """As on the wire."""
+
+
+class Door(Protocol):
+    """What a rig reaches the gateway by."""
+
+    carrier: Carrier
+
+    async def connect_socket(self, path: str, headers: Mapping[str, str]) -> TextSocket:
+        """Open a WebSocket; raises `UpgradeRefused`."""
+
+    def spawn(self, work: Coroutine[None, None, None]) -> None:
+        """Run something until the stage is left."""
+
+    def begin(self, leg: Leg) -> None:
+        """Give the call a leg that needs no socket."""
+
+    def feed(self, event: Event) -> None:
+        """What such a leg feeds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +77,10 @@ class Rig:
     """The caller's keys come as messages."""
     stops = True
     """The carrier says goodbye before it closes."""
+    socketless = ""
+    """Why there is no media socket whose upgrade and start could be tried here; where they are tried."""
+    clears = True
+    """The carrier is told of a clear; else it has nothing that could be dropped."""
     early_media = False
     """Audio before the start is kept; else it is out of order and the socket is closed."""
     exact_bytes = 0
@@ -73,6 +98,15 @@ class Rig:
     def webhook(self) -> Webhook | None:
         """Return the request that offers the call, for a door that must have given its token out itself."""
         return None
+
+    def token_of(self, answer: str, known: Mapping[str, str]) -> str:
+        """Return what the webhook's answer admits by."""
+        return list(known)[-1]
+
+    async def open(self, stage: "Door", token: str) -> TextSocket:
+        """Return the carrier's end of a new media socket."""
+        path, headers = self.upgrade(token)
+        return await stage.connect_socket(path, headers)
 
     # --- frames of the carrier
 

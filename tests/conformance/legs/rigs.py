@@ -1,5 +1,6 @@
 """The carriers of the suite. Each says in its own words what `Rig` asks; see protocols of each vendor."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -8,14 +9,19 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
+from uuid import UUID
 
 import jwt
 from plivo.utils.signature_v3 import get_signature_v3
 from twilio.request_validator import RequestValidator
 
+from gateway.carriers.audiosocket import AudioSocketCarrier
+from gateway.carriers.browser.leg import BrowserLeg
 from gateway.core.audio import AudioFormat
+from gateway.core.events import LegEnd, LegEnded
 from gateway.records.pcm import samples_of
-from tests.conformance.legs.rig import Asked, Frame, Rig, Webhook
+from gateway.wire import TextSocket, WireClosed, pipe
+from tests.conformance.legs.rig import Asked, Door, Frame, Rig, Webhook
 from tests.conformance.legs.stage import PUBLIC_URL
 
 __all__ = ["RIGS"]
@@ -627,6 +633,160 @@ class AsteriskText(Asterisk):
         return " ".join([event, "channel_id:1795327200.12", *(f"{key}:{value}" for key, value in more.items())])
 
 
+class AudioSocket(BinaryRig):
+    """TCP in place of a WebSocket; a UUID in place of a token."""
+
+    name = package = "audiosocket"
+    settings = {"audiosocket_listen": "127.0.0.1:0", "asterisk_password": "astpass", "asterisk_username": "ast"}
+    call_id = "1795327200.11"
+    echoes_marks = False
+    clears = False
+    exact_bytes = 320
+
+    def webhook(self) -> Webhook | None:
+        basic = b64(b"ast:astpass")
+        query = urlencode({"call": self.call_id, "from": "+14155550101", "to": "+14155550199"})
+        return Webhook("GET", f"/audiosocket/offer?{query}", {"authorization": f"Basic {basic}"})
+
+    def token_of(self, answer: str, known: Mapping[str, str]) -> str:
+        return answer
+
+    async def open(self, stage: Door, token: str) -> TextSocket:
+        assert isinstance(stage.carrier, AudioSocketCarrier)
+        ours, theirs = pipe()
+        stage.spawn(stage.carrier.server.serve(theirs))
+        return ours
+
+    def refused_upgrades(self, token: str) -> Sequence[tuple[str, dict[str, str]]]:
+        return []
+
+    def hello(self) -> Sequence[Frame]:
+        return [self._frame(0x01, UUID(self.token).bytes)]
+
+    def media(self, number: int, wire: bytes) -> Frame:
+        return self._frame(0x10, wire)
+
+    def digit(self, digit: str) -> Frame:
+        return self._frame(0x03, digit.encode())
+
+    def echo(self, name: str, *, cleared: bool = False) -> Frame | None:
+        return None
+
+    def stop(self) -> Frame:
+        return self._frame(0x00, b"")
+
+    def unknown(self) -> Sequence[Frame]:
+        return [self._frame(0x20, b"x"), self._frame(0x77, b"")]
+
+    def broken(self) -> Sequence[Frame]:
+        return [self._frame(0x03, b"12"), self._frame(0x03, b""), self._frame(0x01, b"short"), self._frame(0x03, b"x")]
+
+    def read(self, frame: Frame) -> Asked:
+        assert isinstance(frame, bytes)
+        assert len(frame) == 3 + int.from_bytes(frame[1:3], "big"), "one whole frame"
+        kind = frame[0]
+        assert kind != 0x03, "Asterisk takes no keys"
+        return Asked("audio", audio=frame[3:]) if kind == 0x10 else Asked("hang up" if kind == 0 else "unsaid")
+
+    def wire(self, number: int) -> bytes:
+        return samples_of(super().wire(number), AudioFormat.PCMU, 8000)
+
+    def heard(self, wire: bytes) -> bytes:
+        return VonageNarrow().heard(wire)
+
+    def played(self, audio: bytes) -> bytes:
+        return samples_of(audio, AudioFormat.PCMU, 8000)
+
+    @staticmethod
+    def _frame(kind: int, payload: bytes) -> bytes:
+        return bytes([kind]) + len(payload).to_bytes(2, "big") + payload
+
+
+class Browser(Rig):
+    """A browser's packets and messages, without the network between: that is tried in `tests/browser`."""
+
+    name = package = "browser"
+    socketless = "tests/console and tests/carriers/browser"
+    offers_first = False
+    echoes_marks = False
+    clears = False
+    exact_bytes = 160
+
+    async def open(self, stage: Door, token: str) -> TextSocket:
+        line = Packets()
+        line.leg = leg = BrowserLeg(line, stage.feed)
+        stage.begin(leg)
+        stage.spawn(leg.run())
+        return line
+
+    def hello(self) -> Sequence[Frame]:
+        return []
+
+    def media(self, number: int, wire: bytes) -> Frame:
+        return PACKET + (160 * number).to_bytes(4, "big") + wire
+
+    def digit(self, digit: str) -> Frame:
+        return json.dumps({"type": "key", "digit": digit})
+
+    def echo(self, name: str, *, cleared: bool = False) -> Frame | None:
+        return None
+
+    def stop(self) -> Frame:
+        return json.dumps({"type": "hang_up"})
+
+    def unknown(self) -> Sequence[Frame]:
+        return [json.dumps({"type": "telemetry"})]
+
+    def broken(self) -> Sequence[Frame]:
+        wrong: list[object] = [[], None, 5, "x", {"type": 5}, {"type": "key"}, {"type": "key", "digit": "12"}]
+        return ["{", "", "\x00", b"\x00", *(json.dumps(message) for message in wrong)]
+
+    def read(self, frame: Frame) -> Asked:
+        assert isinstance(frame, bytes)
+        return Asked("audio", audio=frame)
+
+
+PACKET = b"RTP"
+
+
+class Packets:
+    """The browser's side of a line: what it sends goes straight into the leg."""
+
+    def __init__(self) -> None:
+        self.leg: BrowserLeg | None = None
+        self._played: asyncio.Queue[bytes] = asyncio.Queue()
+        self._closed = asyncio.Event()
+
+    # the line
+
+    def play(self, frame: bytes) -> bool:
+        self._played.put_nowait(frame)
+        return True
+
+    async def receive(self) -> str | bytes:
+        getting = asyncio.ensure_future(self._played.get())
+        closed = asyncio.ensure_future(self._closed.wait())
+        done, waiting = await asyncio.wait({getting, closed}, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+        if getting in done:
+            return getting.result()
+        raise WireClosed(1000)
+
+    async def send(self, frame: str | bytes) -> None:
+        assert self.leg is not None
+        if isinstance(frame, bytes) and frame.startswith(PACKET):
+            self.leg.packet(int.from_bytes(frame[3:7], "big"), frame[7:])
+        else:
+            self.leg.message(frame)
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        if not self._closed.is_set():
+            self._closed.set()
+            if self.leg is not None:
+                self.leg.end(LegEnded(LegEnd.SOCKET_LOST, "the connection is gone"))
+
+
 RIGS: Sequence[type[Rig]] = (
     Twilio,
     SignalWire,
@@ -640,4 +800,6 @@ RIGS: Sequence[type[Rig]] = (
     Asterisk,
     AsteriskALaw,
     AsteriskText,
+    AudioSocket,
+    Browser,
 )

@@ -1,7 +1,7 @@
 """One carrier's real door, a recording switchboard behind it, and the carrier's end of a media socket."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -88,8 +88,10 @@ class Recorder:
 class Stage:
     """A call on one carrier's socket: what the carrier does, what the call is told, what the carrier is asked."""
 
-    def __init__(self, rig: Rig, app: FastAPI, host: AsgiHost, recorder: Recorder) -> None:
+    def __init__(self, rig: Rig, carrier: Carrier, app: FastAPI, host: AsgiHost, recorder: Recorder) -> None:
         self.rig = rig
+        self.carrier = carrier
+        self._work: list[asyncio.Task[None]] = []
         self._app = app
         self.host = host
         self.recorder = recorder
@@ -103,9 +105,20 @@ class Stage:
         if token is None:
             token = await self.offer() if self.rig.offers_first else ""
         self.rig.token = token
-        path, headers = self.rig.upgrade(token)
-        self._socket = await self.host.connect(PUBLIC_URL.replace("https", "wss") + path, headers)
+        self._socket = await self.rig.open(self, token)
         self._reader = asyncio.create_task(self._read(self._socket))
+
+    async def connect_socket(self, path: str, headers: Mapping[str, str]) -> TextSocket:
+        return await self.host.connect(PUBLIC_URL.replace("https", "wss") + path, headers)
+
+    def spawn(self, work: Coroutine[None, None, None]) -> None:
+        self._work.append(asyncio.create_task(work))
+
+    def begin(self, leg: Leg) -> None:
+        self.recorder.attach(leg, "browser")
+
+    def feed(self, event: Event) -> None:
+        self.recorder.feed(event)
 
     async def offer(self) -> str:
         """Offer a call, by the carrier's webhook where the door insists on it; return the token of its stream."""
@@ -115,19 +128,23 @@ class Stage:
         async with httpx2.AsyncClient(transport=httpx2.ASGITransport(self._app), base_url=PUBLIC_URL) as client:
             answer = await client.request(asked.method, asked.path, headers=dict(asked.headers), content=asked.body)
         assert answer.status_code == 200, answer.text
-        return list(self.recorder.known)[-1]
+        return self.rig.token_of(answer.text, self.recorder.known)
 
     async def start(self) -> None:
         """Open the socket and say hello; return once the call has its stream."""
         await self.connect()
         await self.send(*self.rig.hello())
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(3):
             await self.recorder.attached.wait()
 
     async def send(self, *frames: str | bytes) -> None:
+        """Send what the gateway still takes."""
         assert self._socket is not None, "connect first"
-        for frame in frames:
-            await self._socket.send(frame)
+        try:
+            for frame in frames:
+                await self._socket.send(frame)
+        except WireClosed:
+            return
         await asyncio.sleep(0.001)
 
     async def speak(self, *numbers: int) -> list[bytes]:
@@ -183,6 +200,9 @@ class Stage:
         if self._reader is not None:
             await asyncio.wait({self._reader}, timeout=1)
             self._reader.cancel()
+        for task in self._work:
+            task.cancel()
+        await asyncio.gather(*self._work, return_exceptions=True)
 
 
 @asynccontextmanager
@@ -197,12 +217,12 @@ async def on_stage(rig: Rig, *, allow_unsigned: bool = False) -> AsyncIterator[S
         reports=recorder,
         fallback=lambda agent, number: Fallback(),
     )
-    carrier = open_door(rig, front)
+    carrier = Carrier(rig.name) if rig.socketless else open_door(rig, front)
     app = FastAPI(redirect_slashes=False, openapi_url=None)
-    assert carrier.router is not None, "a carrier of this suite has a media socket"
-    app.include_router(carrier.router)
+    if carrier.router is not None:
+        app.include_router(carrier.router)
     async with AsgiHost(app) as host, carrier.running():
-        stage = Stage(rig, app, host, recorder)
+        stage = Stage(rig, carrier, app, host, recorder)
         try:
             yield stage
         finally:

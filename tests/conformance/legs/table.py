@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.conformance.legs.rigs import RIGS
 
-__all__ = ["Result", "rows", "table"]
+__all__ = ["Result", "of_reports", "rows", "table"]
 
 CARRIERS = Path(__file__).parents[3] / "gateway" / "carriers"
 COLUMNS = ("audio", "marks", "after_clear", "dtmf_in", "dtmf_out", "hang_up", "transfer_blind", "transfer_warm")
@@ -20,6 +20,12 @@ class Result:
     passed: int = 0
     failed: list[str] = field(default_factory=list)
 
+    def count(self, test: str, *, passed: bool) -> None:
+        if passed:
+            self.passed += 1
+        else:
+            self.failed.append(test)
+
     @property
     def green(self) -> bool:
         return self.passed > 0 and not self.failed
@@ -28,6 +34,15 @@ class Result:
 def rows(results: Mapping[str, Result]) -> list[dict[str, object]]:
     """Return a row for each carrier of the suite."""
     return [_row(rig.name, rig.package, results.get(rig.name, Result())) for rig in RIGS]
+
+
+def of_reports(reports: Iterable[tuple[str, bool]]) -> list[dict[str, object]]:
+    """Return the rows of a test run: names of tests, and whether each passed. Only carriers that were tried."""
+    results: dict[str, Result] = {}
+    for name, passed in reports:
+        test, _, rig = name.rpartition("::")[2].removesuffix("]").partition("[")
+        results.setdefault(rig, Result()).count(test, passed=passed)
+    return [row for row in rows(results) if row["carrier"] in results]
 
 
 def table(found: Iterable[Mapping[str, object]]) -> list[str]:
