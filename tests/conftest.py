@@ -50,6 +50,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    _scenarios(terminalreporter)
+    _carriers(terminalreporter)
+
+
+def _scenarios(terminalreporter: pytest.TerminalReporter) -> None:
     """Print what tests have recorded as `scenario`, one line a carrier."""
     lines = []
     for report in (*terminalreporter.stats.get("passed", ()), *terminalreporter.stats.get("failed", ())):
@@ -60,7 +65,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"{outcome}  {text}")
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def _carriers(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the table of carriers where their suite was among the tests."""
     reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, ())]
     legs = [report for report in reports if "conformance/legs/test_legs.py::" in report.nodeid]
