@@ -4,7 +4,7 @@
 `GATEWAY_NEXT_<call>` is `again`, `apology:<number or nothing>` or `transfer:<number>:<seconds>:<context>`; empty means
 that nobody has said anything: the gateway was not reached, refused the call, or died. Who has nothing more to hear is
 hung up. A global one, because ARI does not let a channel's variables be set outside of Stasis (`rest.py`); letters and
-digits of the call's id make its name.
+digits of the call's id make its name. The dialplan empties it, and a while later we remove it.
 
 A transfer that fails brings the caller back: the dialplan calls us again with the same `call` and its `result`, on
 whichever node. Meanwhile the caller's channel is watched: whether it still lives, and whether somebody has answered.
@@ -39,6 +39,8 @@ WATCH_S = 1.0
 """How often a caller who is being transferred is looked at."""
 WATCH_LONGER_S = 12.0
 """How long beyond the ringing."""
+FORGET_S = 3.0
+"""How long the dialplan has for reading what was said."""
 RESULTS = {"BUSY": TransferState.BUSY, "NOANSWER": TransferState.NO_ANSWER}
 """`DIALSTATUS` of a transfer to what the agent learns; anything else has failed."""
 
@@ -140,6 +142,13 @@ class DialplanControl:
         finally:
             caller.leave()
             self._front.calls.hung_up(offer.carrier_call_id)
+        if isinstance(what, Again | Apologise):
+            await asyncio.sleep(FORGET_S)
+            await self._forget(offer)
+
+    async def _forget(self, offer: CallOffer) -> None:
+        assert self._ari is not None, "the dialplan was told"
+        await self._ari.forget_global(variable_of(offer.carrier_call_id))
 
     async def _say(self, offer: CallOffer, word: str) -> None:
         assert self._ari is not None, "the dialplan can be told"
@@ -193,10 +202,10 @@ class DialplanControl:
         except CarrierError as failed:
             transfer.stage = Stage.OVER
             if not failed.permanent and failed.code != "not_sent":  # it may have been carried out
-                self._errands.soon(self._say(caller.offer, ""))
+                self._errands.soon(self._forget(caller.offer))
             raise
         if transfer.stage is Stage.OVER:
-            await self._say(caller.offer, "")
+            await self._forget(caller.offer)
             return
         transfer.stage = Stage.MOVING
         caller.leave()
@@ -206,10 +215,8 @@ class DialplanControl:
         """Learn whether somebody answers, or the caller hangs up; nothing else would tell."""
         clock = asyncio.get_running_loop().time
         until_s = clock() + ring_s + WATCH_LONGER_S
-        while clock() < until_s:
+        while transfer.stage is Stage.MOVING and clock() < until_s:
             await asyncio.sleep(WATCH_S)
-            if transfer.stage is not Stage.MOVING:
-                return
             try:
                 state = await self._state(caller)
             except CarrierError as failed:
@@ -221,6 +228,7 @@ class DialplanControl:
                 self._front.calls.hung_up(transfer.carrier_call_id)
             elif state == "ANSWER":
                 self._tell(transfer, TransferState.ANSWERED)
+        await self._forget(caller.offer)
 
     async def _state(self, caller: Caller) -> str:
         """Return "gone", or the `DIALSTATUS` of the transfer; "" while the dialplan has not read what we said."""

@@ -67,6 +67,10 @@ class Ari:
         """Set a global variable. In the body, because the value may hold a number and addresses are logged."""
         await self._ask("POST", "asterisk/variable", {}, body={"variable": name, "value": value})
 
+    async def forget_global(self, name: str) -> None:
+        """Remove a global variable. One that is merely empty stays in Asterisk's list of them for ever."""
+        await self._ask("POST", "asterisk/variable", {}, body={"variable": name})
+
     async def close(self) -> None:
         """Close the connections; safe to call twice."""
         await self._client.aclose()

@@ -302,8 +302,12 @@ def _globals(app: FastAPI, network: CarrierNetwork) -> None:
     @app.post("/ari/asterisk/variable")
     async def set_global(request: Request) -> Response:
         told = await request.json()
-        variable, value = str(told["variable"]), str(told["value"])
+        variable, value = str(told["variable"]), str(told.get("value", ""))
         found = owner(variable)
+        if "value" not in told:  # removed
+            if found is not None:
+                found.variables.pop(variable, None)
+            return Response(status_code=204)
         network.asked(found.call if found else None, f"variable {value.partition(':')[0]}".strip(), 204)
         if found is not None:
             found.variables[variable] = value

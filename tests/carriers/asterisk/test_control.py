@@ -77,6 +77,7 @@ def test_every_request_is_one_that_works_outside_of_stasis() -> None:
         assert await ari.lives("a/b")
         assert await ari.variable("1.2", "DIALSTATUS") == "ANSWER"
         await ari.set_global("GATEWAY_NEXT_12", "transfer:+14155550150:10:gateway-out")
+        await ari.forget_global("GATEWAY_NEXT_12")
         assert await ari.global_variable("GATEWAY_NEXT_12") == "ANSWER"
         await ari.close()
 
@@ -90,6 +91,7 @@ def test_every_request_is_one_that_works_outside_of_stasis() -> None:
             "/ari/asterisk/variable",
             {"variable": "GATEWAY_NEXT_12", "value": "transfer:+14155550150:10:gateway-out"},
         ),
+        ("POST", "/ari/asterisk/variable", {"variable": "GATEWAY_NEXT_12"}),
         ("GET", "/ari/asterisk/variable?variable=GATEWAY_NEXT_12", {}),
     ]
 
@@ -252,7 +254,7 @@ def test_a_transfer_is_said_before_the_channel_closes_and_not_when_it_was_cancel
             await control.carry_out(offer(), CancelTransfer("t1"))
             await moving
         assert not line.sent
-        assert [told.get("value") for _, _, told in asked] in ([], ["transfer:+14155550150:10:gateway-out", ""])
+        assert [told.get("value") for _, _, told in asked] in ([], ["transfer:+14155550150:10:gateway-out", None])
         asked.clear()
         await control.carry_out(offer(), blind())
         assert asked[0][2]["value"] == "transfer:+14155550150:10:gateway-out"
