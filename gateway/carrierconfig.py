@@ -37,6 +37,9 @@ class CarrierSettings(BaseSettings):
     telnyx_api_url: str = Field(
         default="https://api.telnyx.com", description="Origin of Telnyx' API, or of a simulator."
     )
+    telnyx_connection_id: str | None = Field(
+        default=None, pattern=r"^[0-9]{1,24}$", description="Voice app that calls are placed from; none: none are."
+    )
 
     signalwire_signing_key: SecretStr | None = secret(
         "signalwire_signing_key", "Signing key of the project: checks every SignalWire webhook. Opens `/signalwire`."

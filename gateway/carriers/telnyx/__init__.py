@@ -3,18 +3,21 @@
 Settings: `telnyx_public_key` opens it, `telnyx_api_key` is needed too: no call is even answered without a command.
 """
 
+import httpx2
+
 from gateway.carrierconfig import CarrierSettings
 from gateway.carriers.errands import Errands
 from gateway.carriers.front import Carrier, Front
 from gateway.carriers.telnyx.callers import Callers
 from gateway.carriers.telnyx.control import TelnyxControl
 from gateway.carriers.telnyx.line import NAME
+from gateway.carriers.telnyx.outbound import TelnyxOutbound
 from gateway.carriers.telnyx.rest import TelnyxRest
 from gateway.carriers.telnyx.routes import TelnyxDoor, router
 from gateway.carriers.telnyx.signature import SignatureCheck
 from gateway.errors import ConfigError
 
-__all__ = ["CAPABILITIES", "open_carrier"]
+__all__ = ["CAPABILITIES", "open_carrier", "open_outbound"]
 
 CAPABILITIES: dict[str, str] = {
     "audio": "mu-law, A-law",
@@ -43,3 +46,13 @@ def open_carrier(settings: CarrierSettings, front: Front) -> Carrier:
     signatures = SignatureCheck(settings.telnyx_public_key, allow_unsigned=front.allow_unsigned)
     door = TelnyxDoor(signatures, callers, control, rest, errands, front.reports)
     return Carrier(NAME, router(door), control, control.running)
+
+
+def open_outbound(
+    settings: CarrierSettings, transport: httpx2.AsyncBaseTransport | None = None
+) -> TelnyxOutbound | None:
+    """Return what places calls; None when the settings do not hold what it needs. Close it at the end."""
+    if settings.telnyx_api_key is None or settings.telnyx_connection_id is None:
+        return None
+    rest = TelnyxRest(settings.telnyx_api_key.get_secret_value(), settings.telnyx_api_url, transport=transport)
+    return TelnyxOutbound(rest, settings.telnyx_connection_id)

@@ -35,6 +35,7 @@ PAUSES_S = (0.25, 1.0)
 LONGEST_PAUSE_S = 3.0
 ANSWER_BYTES_MAX = 64 * 1024
 ENDED = "ended"
+SURELY_NOT_DONE = frozenset({"not_sent", "429"})
 CALL_HAS_ENDED = "90018"
 
 _LONG_DIGITS = re.compile(r"[+(]?\d[\d\s().-]{4,}\d")
@@ -93,13 +94,17 @@ class TelnyxRest:
     async def _post(self, url: str, what: str, body: Mapping[str, object]) -> Mapping[str, Any]:
         content = json.dumps({**body, "command_id": str(uuid.uuid4())}).encode()
         give_up_s = asyncio.get_running_loop().time() + TOTAL_S
+        open_end: CarrierError | None = None
         for pause_s in (*PAUSES_S, None):
             try:
                 return await self._once(url, what, content)
             except _Again as failed:
+                if failed.error.code not in SURELY_NOT_DONE:
+                    open_end = failed.error
                 wait_s = None if pause_s is None else max(pause_s, failed.after_s)
                 if wait_s is None or asyncio.get_running_loop().time() + wait_s + CONNECT_S > give_up_s:
-                    raise failed.error from failed.__cause__
+                    # Whether it was done is as open as it was after any of the tries.
+                    raise (open_end or failed.error) from failed.__cause__
             await asyncio.sleep(wait_s)
         raise AssertionError("the last try returns or raises")
 

@@ -10,20 +10,23 @@ import base64
 import json
 import random
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway.config import Settings
 from gateway.errors import ConfigError
+from gateway.simulator.carrier.plan import Callee
 from gateway.simulator.carriers.frame import Carrier, LiveCall, Step
 from gateway.simulator.carriers.telnyxpeople import Human
 from gateway.simulator.carriers.telnyxrest import rest
 from gateway.simulator.carriers.telnyxwire import ENCODINGS, TelnyxWire, Traffic
 
-__all__ = ["CARRIER", "TelnyxDialect", "Trouble", "telnyx"]
+__all__ = ["CARRIER", "Place", "TelnyxDialect", "Trouble", "telnyx"]
+
+Place: TypeAlias = Callable[[LiveCall], None]
 
 PRIVATE_KEY = bytes(range(32))
 """Of nobody's account: only gateways that are being tried believe it."""
@@ -35,6 +38,7 @@ AGAIN_S = 0.5
 """Between deliveries; Telnyx: by the connection's policy, within 60 s."""
 LOOK_S = 0.1
 WIRE_LOST = (1006, 1011, 1012)
+UNANSWERED = {"busy": "user_busy", "no-answer": "timeout", "failed": "not_found"}
 CAUSES = {"caller": ("normal_clearing", "caller"), "time_limit": ("time_limit", "unknown")}
 
 
@@ -60,9 +64,12 @@ class Trouble:
 class TelnyxDialect:
     """One caller's leg. The commands of its REST API are the methods that are named like them."""
 
-    def __init__(self, call: LiveCall, trouble: Trouble) -> None:
+    def __init__(self, call: LiveCall, trouble: Trouble, place: Place | None = None) -> None:
         self.call = call
         self.trouble = trouble
+        self.place = place
+        self.callee: Callee | None = None
+        """Who is called, where the application has placed this call."""
         self.humans: dict[str, Human] = {}
         """By the id of their leg."""
         self.done: set[str] = set()
@@ -75,6 +82,9 @@ class TelnyxDialect:
     # --- what the frame asks ------------------------------------------------------------------
 
     async def begin(self) -> Step | None:
+        if self.callee is not None:
+            await self._ring(self.callee)
+            return None
         await self.deliver(
             "call.initiated",
             direction="incoming",
@@ -85,10 +95,21 @@ class TelnyxDialect:
         await self.call.forever()
         return None
 
+    async def _ring(self, callee: Callee) -> None:
+        await self.deliver("call.initiated", direction="outgoing", state="bridging")
+        await asyncio.sleep(self.call.plan.ring_s if callee.outcome == "no-answer" else callee.ring_s)
+        if callee.outcome != "answered":
+            return self.call.refuse(callee.outcome)
+        self.call.answer()
+        self.tell("call.answered")
+        await self.call.forever()
+
     async def over(self) -> None:
         for human in self.humans.values():
             await human.over("originator_cancel")
         cause, source = CAUSES.get(self.call.report.call.ended_by, ("normal_clearing", "callee"))
+        if self.callee is not None and not self.call.answered:
+            cause = UNANSWERED[self.call.report.call.outcome]
         await self.deliver("call.hangup", hangup_cause=cause, hangup_source=source, sip_hangup_cause="200")
 
     # --- commands -----------------------------------------------------------------------------
@@ -223,11 +244,11 @@ class TelnyxDialect:
         self.call.hang_up("silence")
 
 
-def telnyx(trouble: Trouble = Trouble()) -> Carrier:  # noqa: B008  frozen
-    """Return Telnyx with these troubles."""
+def telnyx(trouble: Trouble = Trouble(), place: Place | None = None) -> Carrier:  # noqa: B008  frozen
+    """Return Telnyx with these troubles. `place` runs the calls that an application places; None: it may place none."""
     return Carrier(
         name="telnyx",
-        dialect=lambda call: TelnyxDialect(call, trouble),
+        dialect=lambda call: TelnyxDialect(call, trouble, place),
         new_id=_new_id,
         keys=_keys,
         settings={"telnyx_public_key": PUBLIC_KEY, "telnyx_api_key": "KEY0123456789"},

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from gateway.simulator.carriers.frame import Application, CarrierNetwork, LiveCall
-from gateway.simulator.carriers.telnyxpeople import Human
+from gateway.simulator.carrier.plan import Callee
+from gateway.simulator.carriers.frame import Application, CarrierNetwork, LiveCall, Plan
 
 if TYPE_CHECKING:
     from gateway.simulator.carriers.telnyx import TelnyxDialect
@@ -93,16 +93,18 @@ def rest(network: CarrierNetwork) -> Application:
 
     @app.post("/v2/calls")
     async def dial(request: Request) -> JSONResponse:
-        call = next((it for it in network.calls.values() if it.answered and not it.ended.is_set()), None)
+        call = None
         try:
             body = await _body(network, request)
-            if call is None or call.plan.to != body.get("from"):
-                raise _Refused(422, INVALID, "no call of this network has that number")
-            human = _dial(call, body)
+            _check("dial", DIAL, body)
+            live = (it for it in network.calls.values() if it.answered and not it.ended.is_set())
+            # Who is called from the number of a live call is to be told of its caller.
+            call = next((it for it in live if it.plan.to == body["from"]), None)
+            leg = _dial(call, body) if call is not None else _place(network, body)
         except _Refused as refused:
             return _answered(network, call, "dial", refused)
         network.asked(call, "dial", 200)
-        data = {"record_type": "call", "call_control_id": human.leg, "is_alive": False}
+        data = {"record_type": "call", "call_control_id": leg, "is_alive": False}
         return JSONResponse({"data": data})
 
     return app
@@ -151,12 +153,28 @@ def _possible(call: LiveCall, dialect: "TelnyxDialect", action: str, body: Mappi
         raise _Refused(422, INVALID, "this simulator plays no mp3: the caller would hear nothing")
 
 
-def _dial(call: LiveCall, body: Mapping[str, Any]) -> Human:
-    _check("dial", DIAL, body)
+def _dial(call: LiveCall, body: Mapping[str, Any]) -> str:
     dialect = _dialect(call)
     human = dialect.human(str(body["to"]), body.get("client_state"))
     call.spawn(human.bring(float(body.get("timeout_secs", 30)), apart=True))
-    return human
+    return human.leg
+
+
+def _place(network: CarrierNetwork, body: Mapping[str, Any]) -> str:
+    """Begin a call of the application's own."""
+    callee = network.party(str(body["to"])) or Callee(outcome="no-answer")
+    ring_s = float(body.get("timeout_secs", 30))
+    plan = Plan(to=str(body["to"]), from_=str(body["from"]), script=callee.script, ring_s=ring_s + 1)
+    call = network.offer(plan)
+    dialect = _dialect(call)
+    if dialect.place is None or "dial" in dialect.trouble.broken:
+        del network.calls[call.call_id]
+        if dialect.place is not None:
+            raise _Refused(503, UNAVAILABLE, "Service unavailable")
+        raise _Refused(422, INVALID, "no call of this network has that number, and it places none")
+    dialect.callee, dialect.state = callee, body.get("client_state")
+    dialect.place(call)
+    return call.call_id
 
 
 def _check(name: str, action: _Action | None, body: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from gateway.simulator.asgi import AsgiHost
 from gateway.simulator.carrier import Party, Script
 from gateway.simulator.carriers.report import CarrierReport
-from gateway.simulator.carriers.telnyx import TelnyxDialect, Trouble, telnyx
+from gateway.simulator.carriers.telnyx import Place, TelnyxDialect, Trouble, telnyx
 from gateway.simulator.carriers.world import CarrierWorld, carrier_world
 from gateway.simulator.model import Scenario, ScriptedEngine
 from gateway.simulator.world import NUMBER
@@ -92,6 +92,7 @@ async def stage(
     agents_yaml: str = "",
     parties: Sequence[Party] = (),
     settings: Mapping[str, object] | None = None,
+    place: Place | None = None,
 ) -> AsyncIterator[Stage]:
     """Build and start everything; on the way out stop everything. Run it inside `clock.run`."""
     scenario = scenario or Scenario()
@@ -105,7 +106,7 @@ async def stage(
     async with carrier_world(
         folder,
         agents_yaml or agents(),
-        telnyx(trouble or Trouble()),
+        telnyx(trouble or Trouble(), place),
         ScriptedEngine(scenario),
         scenario.server.model_copy(update={"keep_audio": True}),
         business=Business().app(),

@@ -105,6 +105,14 @@ def test_a_command_that_may_not_have_arrived_is_asked_again_by_the_same_name(fir
     assert len(api.command_ids) == 2 and len(set(api.command_ids)) == 1
 
 
+def test_a_command_that_may_have_arrived_once_is_not_told_as_one_that_did_not() -> None:
+    lost = httpx2.ReadTimeout("x")
+    _, failed = ask([lost, httpx2.ConnectError("x"), httpx2.ConnectError("x")])
+    assert isinstance(failed, CarrierError) and failed.code == "timeout"
+    _, never = ask([httpx2.ConnectError("x")] * 3)
+    assert isinstance(never, CarrierError) and never.code == "not_sent"
+
+
 def test_every_command_has_a_name_of_its_own() -> None:
     async def twice(rest: TelnyxRest) -> None:
         await rest.command(CALL, "hangup")
