@@ -261,14 +261,20 @@ def _scope(url: str, headers: Mapping[str, str], socket: PipeEnd) -> Message:
 async def connect_websocket(url: str, headers: Mapping[str, str]) -> TextSocket:
     """Open a WebSocket as a carrier does: no compression, no proxy, frames up to 1 MiB.
 
-    A `sec-websocket-protocol` among the headers must be selected, one of them if there are several.
+    A `sec-websocket-protocol` among the headers must be selected, one of them if there are several. A `host` is sent in
+    place of the address that is connected to, as through a proxy.
     Raises `UpgradeRefused`, or `OSError` (`TimeoutError` included) when there is no connection at all.
     """
-    offered = _offered(headers)
+    offered, real = _offered(headers), urlsplit(url)
+    sent = {name.lower(): value for name, value in headers.items()}
+    sent.pop("sec-websocket-protocol", None)
+    host = sent.pop("host", real.netloc)
     try:
         connection = await connect(
-            url,
-            additional_headers={k: v for k, v in headers.items() if k.lower() != "sec-websocket-protocol"},
+            real._replace(netloc=host).geturl(),
+            host=real.hostname,
+            port=real.port or (443 if real.scheme == "wss" else 80),
+            additional_headers=sent,
             subprotocols=[Subprotocol(name) for name in offered] or None,
             compression=None,
             proxy=None,

@@ -275,7 +275,7 @@ CANNOT: Mapping[str, tuple[str, Mapping[str, Left]]] = {
     ),
     "genesys": (
         "the session ends with output variables; the Architect flow dials, and tells nobody what came of it",
-        {"busy": _gone(bridged=True), "reached": _gone(bridged=True)},
+        {"busy": _gone(bridged=False), "reached": _gone(bridged=True)},
     ),
 }
 """Why, and what is left instead."""

@@ -122,8 +122,9 @@ class CarrierNetwork:
 
     async def open(self, url: str, headers: Mapping[str, str]) -> TextSocket:
         """Open a socket at a public URL. Raises `UpgradeRefused`, `OSError`."""
-        real = url if urlsplit(url).scheme == "tcp" else self._router.real(url)
-        return await self._connect(real, headers)
+        if urlsplit(url).scheme == "tcp":
+            return await self._connect(url, headers)
+        return await self._connect(self._router.real(url), {"host": urlsplit(url).netloc, **headers})
 
 
 async def connect_any(url: str, headers: Mapping[str, str]) -> TextSocket:
