@@ -119,6 +119,7 @@ class CallBook:
         self._journal = Journal(call_id, log, started_s)
         self._recording: Recording | None = None
         self._audio = AudioFormat.PCMU
+        self._answered = False
         self._bill = Bill(pricing)
         self._tally = Tally()
         self._summary = Summary()
@@ -233,6 +234,9 @@ class CallBook:
 
     def _stream_started(self, audio: AudioFormat, now: float) -> None:
         self._audio = audio
+        if self._answered:  # the caller has come back: one recording, at the rate it began with
+            return
+        self._answered = True
         self._log.call_updated(self._call_id, answered_at=datetime.now(UTC))
         if self._open_recording is not None:
             self._recording = self._open_recording(now, audio.rate_hz)

@@ -1,6 +1,9 @@
 """What is written about one call."""
 
+import base64
 import json
+import wave
+from array import array
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -9,6 +12,7 @@ import pytest
 
 from gateway.core import commands as cmd
 from gateway.core import events as ev
+from gateway.core.audio import AudioFormat
 from gateway.core.operator import MuteCaller
 from gateway.core.plan import TransferMode, TurnMode, TurnTaking
 from gateway.records.book import CallBook, Pricing, Summary
@@ -204,6 +208,33 @@ def test_a_recording_is_in_the_record_only_where_there_is_one(tmp_path: Path) ->
         book.event(ev.StreamStarted("MZ1"), 101.0)
         book.end("caller_hangup", 110.0)
         assert store.calls["call_1"].recording_path == path
+
+
+@pytest.mark.parametrize("back", AudioFormat)
+def test_a_caller_who_comes_back_is_recorded_behind_what_was_recorded_before(tmp_path: Path, back: AudioFormat) -> None:
+    """After a transfer that failed the call gets a second stream, perhaps in another format."""
+    opened: list[float] = []
+
+    def begin(at_s: float, rate_hz: int) -> Recording:
+        opened.append(at_s)
+        return Recording(tmp_path / "call.wav", rate_hz, origin_s=at_s)
+
+    store = MemoryStore()
+    store.call_offered(CallRow("call_1", "twilio", "CA1", "inbound", "a", "+1", "+2", AT))
+    book = CallBook("call_1", store, PRICING, 100.0, open_recording=begin)
+    book.event(ev.StreamStarted("MZ1"), 101.0)
+    answered_at = store.calls["call_1"].answered_at
+    loud = bytes([0x10]) * 8000
+    book.event(ev.CallerAudio(base64.b64encode(loud).decode()), 102.0)
+    book.event(ev.StreamStarted("MZ2", back), 121.0)
+    book.event(ev.CallerAudio(base64.b64encode(b"\x10\x30" * 500 * back.bytes_per_ms).decode()), 122.0)
+    book.end("caller_hangup", 123.0)
+    with wave.open(str(tmp_path / "call.wav")) as recorded:
+        assert recorded.getframerate() == 8000
+        caller = [array("h", recorded.readframes(8000))[::2] for _ in range(22)]
+    assert [second for second, samples in enumerate(caller) if any(samples)] == [0, 20]
+    assert opened == [101.0]
+    assert store.calls["call_1"].answered_at == answered_at
 
 
 def test_audio_is_counted_and_never_written_into_the_journal() -> None:
