@@ -4,9 +4,9 @@ Vendor pages: "AudioHook protocol" and "Audio Connector". Both sides count their
 the other's. Audio is PCMU, passed through untouched, or L16 at 8 kHz; of two interleaved channels the customer's is
 taken. A gap in the caller's audio, `discarded`, is told by a jump of `Media.number`.
 
-Genesys answers too many messages with error 429. So audio leaves in messages of 200 ms, five a second in the mean, and
-in none while a 429 lasts; what waits is joined, never dropped. The codec has no clock: its owner gives it `TICK` each
-`TICK_S`, and what has waited long enough, and what was asked by `part`, comes back as a `Reply`.
+Genesys answers too many messages with error 429. So audio leaves in messages of 100 to 200 ms, five a second in the
+mean, and in none while a 429 lasts; what waits is joined, never dropped. The codec has no clock: its owner gives it
+`TICK` each `TICK_S`, and what has waited long enough, and what was asked by `part`, comes back as a `Reply`.
 """
 
 import json

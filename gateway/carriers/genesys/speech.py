@@ -5,10 +5,11 @@ from gateway.carriers.stream import Frame
 __all__ = ["TICK_S", "Speech"]
 
 TICK_S = 0.1
-BATCH = 1600
-"""Bytes in one message: 200 ms of mu-law."""
+BATCH, LEAST = 1600, 800
+"""Bytes that leave at once, and those that leave at the next tick although more may follow. The play-out keeps 400 ms
+at Genesys and sends on each 180 ms: to wait longer for more would let it run dry."""
 MOST_BATCH = 16_000
-RATE_PER_S, BURST = 5.0, 5.0
+RATE_PER_S, BURST = 5.0, 10.0
 
 
 class Speech:
@@ -34,7 +35,7 @@ class Speech:
         self._held_s = max(0.0, self._held_s - TICK_S)
         self._may_send = min(BURST, self._may_send + RATE_PER_S * TICK_S)
         fresh, self._fresh = self._fresh, False
-        return self._leave(BATCH if fresh else 1)
+        return self._leave(LEAST if fresh else 1)
 
     def hold(self, seconds: float) -> None:
         self._held_s = seconds

@@ -305,9 +305,11 @@ def play(codec: GenesysCodec, audio: bytes) -> list[bytes]:
 def test_audio_leaves_in_messages_of_200_ms() -> None:
     codec = opened()
     assert play(codec, AUDIO[1]) == [AUDIO[1]], "the recorded message"
-    assert play(codec, bytes(1599)) == []
+    assert play(codec, bytes(799)) == []
     assert ticks(codec, 1) == [], "more may follow"
-    assert ticks(codec, 1) == [bytes(1599)], "nothing did"
+    assert ticks(codec, 1) == [bytes(799)], "nothing did"
+    play(codec, bytes(1440))
+    assert ticks(codec, 1) == [bytes(1440)], "enough to go without more"
     assert ticks(codec, 20) == []
 
 
@@ -316,7 +318,7 @@ def test_no_more_than_five_messages_a_second_leave_and_nothing_is_lost() -> None
     audio = bytes(range(256)) * 500
     left: list[bytes] = []
     begin = play(codec, audio[:32_000])
-    assert len(begin) == 5, "the burst"
+    assert len(begin) == 10, "the burst"
     left += begin
     for at in range(32_000, len(audio), 800):
         left += play(codec, audio[at : at + 800])
@@ -324,7 +326,7 @@ def test_no_more_than_five_messages_a_second_leave_and_nothing_is_lost() -> None
     left += [frame for frame in ticks(codec, 10) if isinstance(frame, bytes)]
     seconds = (len(audio) - 32_000) / 8000 + 1
     assert b"".join(left) == audio
-    assert len(left) <= 5 + 5 * seconds
+    assert len(left) <= 10 + 5 * seconds
     assert max(map(len, left)) <= 16_000
 
 
