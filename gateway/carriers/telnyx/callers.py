@@ -184,7 +184,7 @@ class Callers:
         if line is None or ended is None or line.over:
             return
         self._expect_no_more(line)
-        if ended.reason is EndReason.TRANSFERRED:
+        if ended.reason is EndReason.TRANSFERRED and not line.hopeless:
             self._soon(self.leave(call_id))
             return
         line.offer = replace(line.offer, agent=ended.agent or line.offer.agent)
@@ -284,7 +284,8 @@ class Callers:
         except GatewayError as refused:
             logger.warning("a call without a stream was not ended: %s", refused)
             return
-        live.feed(LegEnded(LegEnd.BROKEN, why))
+        # Over, because a call that is being transferred would go on to wait for it.
+        live.feed(LegEnded(LegEnd.BROKEN, why, call_over=True))
 
     async def _apologise(self, call_id: str, agent: str, to_number: str) -> None:
         fallback = self._front.fallback(agent, to_number)

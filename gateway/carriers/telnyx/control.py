@@ -120,7 +120,7 @@ class TelnyxControl:
                 self._human_answered(transfer)
             case "call.gather.ended":
                 self._decided(transfer, event.get("digits")[:1])
-            case "call.speak.ended":
+            case "call.speak.ended" if not transfer.accept_key and event.get("status") != "call_hangup":
                 self._decided(transfer, "")
             case "call.bridged":
                 self.bridged(transfer)

@@ -59,6 +59,8 @@ class Trouble:
     silence_s: float = 1.5
     broken: frozenset[str] = frozenset()
     """Actions that are answered 503 and not done."""
+    refused: frozenset[str] = frozenset()
+    """Actions that are answered 422 and not done."""
 
 
 class TelnyxDialect:

@@ -74,6 +74,7 @@ class Human:
         digit = ""
         for _ in range(int(body.get("maximum_tries", 3))):
             await self._say(str(body["payload"]))
+            self.tell("call.speak.ended", status="completed")
             try:
                 async with asyncio.timeout(float(body.get("timeout_millis", 60_000)) / 1000):
                     digit = await self._keys.get()

@@ -119,6 +119,8 @@ def _obey(call: LiveCall | None, call_id: str, action: str, body: Mapping[str, A
         raise _Refused(422, ENDED, "Call has already ended")
     if action in dialect.trouble.broken:
         raise _Refused(503, UNAVAILABLE, "Service unavailable")
+    if action in dialect.trouble.refused:
+        raise _Refused(422, INVALID, "Refused")
     _check(action, (ACTIONS if human is None else OF_HUMANS).get(action), body)
     if _again(dialect, body):
         return

@@ -125,6 +125,18 @@ def test_a_stream_that_breaks_while_it_rings_is_replaced_only_if_nobody_answers(
     assert len(report.wires) == (2 if busy else 1) and len(report.call.bridges) == (0 if busy else 1)
 
 
+def test_a_caller_who_cannot_be_streamed_again_is_told_so(tmp_path: Path) -> None:
+    async def breaks(it: Stage) -> None:
+        await asyncio.sleep(9)
+        await it.sockets[0].close(1006)
+
+    trouble = Trouble(refused=frozenset({"streaming_start"}))
+    script = Script([Wait("agent_done"), Say(SPEECH)], stay_s=120)
+    report, it = call(tmp_path, parties.busy(after_s=6), script=script, trouble=trouble, beside=breaks, dial="")
+    assert [one.text for one in report.call.spoken] == ["Sorry. Please call later."]
+    assert it.ends == ["leg_broken"] and it.actions[-1] == "hangup"
+
+
 # --- warm -------------------------------------------------------------------------------------------
 
 
