@@ -115,7 +115,7 @@ class _Told:
 
 
 def _stream_started(told: _Told, entry: JournalEntry) -> None:
-    told.recorded_from_s = entry.at_s
+    told.recorded_from_s = told.recorded_from_s or entry.at_s  # a caller who comes back is in the same recording
     told.line(entry.at_s, "gateway", "stream_started", "the media stream is up")
 
 

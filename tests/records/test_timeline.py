@@ -276,3 +276,8 @@ def test_any_journal_is_told_and_never_steers_a_terminal(
 def test_the_end_of_a_stream_that_we_closed_is_no_news() -> None:
     ours = journal((1.0, ">", "HangUp", {"reason": "agent_hangup"}), (1.1, "<", "LegEnded", {"reason": "leg_lost"}))
     assert [line.kind for line in tell(None, ours).lines] == ["hang_up"]
+
+
+def test_a_second_stream_does_not_move_the_recording() -> None:
+    streams = journal(*((at_s, "<", "StreamStarted", {"stream_id": "MZ"}) for at_s in (0.3, 30.0)))
+    assert tell(ended_call("caller_hangup"), streams).recorded_from_s == 0.3
