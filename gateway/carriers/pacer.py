@@ -57,6 +57,8 @@ class Pacer:
         self._send_mark = send_mark
         self._ahead_s = ahead * FRAME_S
         self._idle_silence = idle_silence
+        self._next_s = asyncio.get_running_loop().time()
+        """When the next frame plays."""
         self._queue: deque[bytes | _Mark] = deque()
         self._queued_bytes = 0
         self._echoes: deque[tuple[float, str]] = deque()
@@ -78,11 +80,17 @@ class Pacer:
         self._queue.append(_Mark(name))
         self._wake.set()
 
-    def clear(self) -> None:
-        """Drop what has not left, and every mark that has not come back."""
+    def clear(self, *, flushed: bool = False) -> None:
+        """Drop what has not left, and every mark that has not come back.
+
+        `flushed`: the carrier drops what has left and not played, too. What comes next then plays at once.
+        """
         self._queue.clear()
         self._queued_bytes = 0
         self._echoes.clear()
+        if flushed:
+            self._next_s = min(self._next_s, asyncio.get_running_loop().time())
+            self._wake.set()
 
     def close(self) -> None:
         """Send nothing any more."""
@@ -93,22 +101,22 @@ class Pacer:
     async def run(self) -> None:
         """Send frames at their times."""
         loop = asyncio.get_running_loop()
-        next_s = loop.time()
+        self._next_s = loop.time()
         while not self._closed:
             self._echo(loop.time())
             if not self._queue and not self._idle_silence:
                 await self._sleep_until(None)
-                next_s = max(next_s, loop.time())
+                self._next_s = max(self._next_s, loop.time())
                 continue
-            if loop.time() < next_s - self._lead_s():
-                await self._sleep_until(next_s - self._lead_s())
+            if loop.time() < self._next_s - self._lead_s():
+                await self._sleep_until(self._next_s - self._lead_s())
                 continue
-            if loop.time() - next_s > MOST_LATE_S:
-                next_s = loop.time()
-            frame = self._frame(next_s)
+            if loop.time() - self._next_s > MOST_LATE_S:
+                self._next_s = loop.time()
+            frame = self._frame(self._next_s)
             if frame:
                 self._send(frame)
-                next_s += FRAME_S
+                self._next_s += FRAME_S
             while self._passing:
                 self._pass_mark(self._passing.popleft())
 

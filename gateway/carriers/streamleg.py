@@ -129,10 +129,10 @@ class StreamLeg:
 
     def _clear(self) -> None:
         self._marks.cleared()
-        if self._pacer is not None:
-            self._pacer.clear()
         self._outbox.drop_audio()
         frames = self._codec.clear()
+        if self._pacer is not None:
+            self._pacer.clear(flushed=bool(frames))
         self._queue(frames, droppable=False)
         if self._manner.acknowledges_clear and frames:
             self._outbox.wait(asyncio.get_running_loop().time() + CLEARED_S)

@@ -184,3 +184,90 @@ def test_the_ledger_knows_through_a_pacer_what_was_heard(seed: int) -> None:
     on_a_line(work)
     ((told_ms, heard_ms),) = found
     assert abs(told_ms - heard_ms) <= 20
+
+
+def test_what_follows_a_clear_plays_at_once_where_the_carrier_drops_what_it_has() -> None:
+    """The lead is gone with it: the carrier gets a new one, and marks come when they are reached."""
+
+    async def work(line: Line) -> None:
+        line.pacer.play(speech(600))
+        await asyncio.sleep(0.1)
+        line.pacer.clear(flushed=True)
+        line.frames.clear()
+        line.pacer.play(speech(400, 0x33))
+        line.pacer.mark("new")
+        await asyncio.sleep(2)
+
+    line = on_a_line(work, ahead=30)
+    assert line.marks == [(0.5, "new")]
+    assert {at for at, _ in line.frames} == {0.1}
+
+
+class Buffer:
+    """A carrier that buffers frames, plays them one after the other and drops them all at a clear."""
+
+    def __init__(self) -> None:
+        self.ends_s = 0.0
+        self._taken_s = 0.0
+
+    def take(self, now: float) -> None:
+        self.ends_s = max(self.ends_s, now) + 0.02
+        self._taken_s += 0.02
+
+    def drop(self, now: float) -> None:
+        self.ends_s, self._taken_s = now, 0.0
+
+    def heard_ms(self, now: float) -> float:
+        return (self._taken_s - max(self.ends_s - now, 0.0)) * 1000
+
+
+@pytest.mark.parametrize("echoes", (False, True))
+@pytest.mark.parametrize("seed", range(8))
+def test_the_ledger_knows_what_was_heard_after_each_of_many_clears(seed: int, echoes: bool) -> None:
+    rng = random.Random(seed)
+    errors: list[float] = []
+
+    async def main() -> None:
+        loop, playout, buffer = asyncio.get_running_loop(), Playout(lead_ms=400), Buffer()
+        heard_ms = 0.0
+
+        def told(event: Event) -> None:
+            assert isinstance(event, MarkPlayed)
+            playout.played(event.name, loop.time())
+
+        def echo_later(name: str) -> None:
+            loop.call_at(max(buffer.ends_s, loop.time()), told, MarkPlayed(name))
+
+        pacer = Pacer(lambda _: buffer.take(loop.time()), told, ahead=50, send_mark=echo_later if echoes else None)
+
+        def carry_out(commands: list[Command]) -> None:
+            nonlocal heard_ms
+            for command in commands:
+                match command:
+                    case PlayAudio(_, payload, _):
+                        pacer.play(payload)
+                    case SendMark(name):
+                        pacer.mark(name)
+                    case ClearAudio():
+                        heard_ms = buffer.heard_ms(loop.time())
+                        pacer.clear(flushed=True)
+                        buffer.drop(loop.time())
+                    case TruncateItem(_, audio_end_ms):
+                        errors.append(audio_end_ms - heard_ms)
+
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(pacer.run())
+            for turn in range(8):
+                carry_out(playout.receive(f"r{turn}", f"i{turn}", speech(6000), loop.time()))
+                until_s = loop.time() + rng.uniform(0.3, 4)
+                while playout.deadline is not None and playout.deadline < until_s:
+                    await asyncio.sleep(max(0.0, playout.deadline - loop.time()))
+                    carry_out(playout.release(loop.time()))
+                await asyncio.sleep(max(0.0, until_s - loop.time()))
+                carry_out(playout.interrupt(loop.time(), f"r{turn}").commands)
+                await asyncio.sleep(rng.choice((0.0, 0.05, 2)))
+            running.cancel()
+
+    run(main())
+    assert len(errors) == 8
+    assert max(abs(error) for error in errors) <= 40
