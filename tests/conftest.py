@@ -49,29 +49,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.e2e)
 
 
+SECTIONS = {
+    "scenario": "the same scenario over every carrier",
+    "identity": "bytes from the caller to the model and back",
+}
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    _scenarios(terminalreporter)
-    _carriers(terminalreporter)
-
-
-def _scenarios(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what tests have recorded as `scenario`, one line a carrier."""
-    lines = []
-    for report in (*terminalreporter.stats.get("passed", ()), *terminalreporter.stats.get("failed", ())):
-        lines += [(text, report.outcome) for name, text in report.user_properties if name == "scenario"]
-    if lines:
-        terminalreporter.section("the same scenario over every carrier")
-    for text, outcome in sorted(lines):
-        terminalreporter.write_line(f"{outcome}  {text}")
-
-
-def _carriers(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the table of carriers where their suite was among the tests."""
-    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, ())]
-    legs = [report for report in reports if "conformance/legs/test_legs.py::" in report.nodeid]
-    if legs:
-        from tests.conformance.legs.table import of_reports, table
-
-        terminalreporter.section("carriers")
-        for line in table(of_reports((report.nodeid, bool(report.passed)) for report in legs)):
-            terminalreporter.line(line)
+    """Print what tests have recorded of every carrier, one line each."""
+    reports = (*terminalreporter.stats.get("passed", ()), *terminalreporter.stats.get("failed", ()))
+    for name, title in SECTIONS.items():
+        lines = [f"{one.outcome}  {text}" for one in reports for key, text in one.user_properties if key == name]
+        if lines:
+            terminalreporter.section(title)
+        for line in sorted(lines):
+            terminalreporter.write_line(line)
