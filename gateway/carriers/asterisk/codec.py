@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 
 from pydantic_core import from_json
 
+from gateway.carriers.asterisk.variables import MAX_VALUE, is_channel, known_of
 from gateway.carriers.stream import Flow, Frame, Ignored, Media, Message, Started
 from gateway.carriers.transcode import Pcm16
 from gateway.core.audio import AudioFormat
@@ -33,20 +34,14 @@ logger = logging.getLogger(__name__)
 MAX_MESSAGE = 65_500
 CHUNK_BYTES = 32_000
 """Most audio in one message; a multiple of every frame."""
-MAX_VALUE = 256
 MAX_PENDING = 1000
 UNTOUCHED = {"ulaw": AudioFormat.PCMU, "alaw": AudioFormat.PCMA, "slin24": AudioFormat.PCM24}
 CONVERTED_HZ = {"slin": 8000, "slin8": 8000, "slin16": 16_000}
 EARLY_HZ = {320: 8000, 640: 16_000}
 """Bytes of 20 ms to the rate of linear audio that comes before its format is told."""
-NAMES = {"call": ("call",), "from": ("from", "caller"), "to": ("to", "called")} | {
-    name: (name,) for name in ("agent", "again", "result")
-}
-"""What we want to know, and under which variables it comes."""
 QUIET = frozenset({"STATUS", "QUEUE_DRAINED", "MEDIA_BUFFERING_COMPLETED"})
 
 _is_short = re.compile(r"[A-Za-z0-9_.:-]{1,64}").fullmatch
-_is_id = re.compile(r"[A-Za-z0-9_.:+@-]{1,128}").fullmatch
 _is_digit = re.compile(r"[0-9*#A-Da-d]").fullmatch
 _is_format = re.compile(r"[a-z0-9]{1,16}").fullmatch
 
@@ -146,10 +141,10 @@ class AsteriskCodec:
         if str(fields.get("optimal_frame_size", "")) == "0":
             raise RemoteProtocolError("pass-through has neither flush nor marks: take p out of the dial string")
         told = fields.get("channel_variables")
-        known = _known(self._variables, told if isinstance(told, dict) else {})
+        known = known_of(self._variables, told if isinstance(told, dict) else {})
         channel_id = _text(fields, "channel_id")
         call = known.get("call", channel_id)
-        if _is_id(channel_id) is None or _is_id(call) is None:
+        if is_channel(channel_id) is None or is_channel(call) is None:
             raise RemoteProtocolError("expected the id of a channel")
         self._started = True
         return Started(channel_id, call, audio=audio, parameters=known)
@@ -190,20 +185,3 @@ def _text(fields: Mapping[str, object], name: str) -> str:
     if not isinstance(value, str) or len(value) > MAX_VALUE:
         raise RemoteProtocolError(f"expected a short text as {name}")
     return value
-
-
-def _known(*sources: Mapping[object, object] | Mapping[str, str]) -> dict[str, str]:
-    """Return what the sources tell us, the first that tells it; what is too long or no text is not told."""
-    known: dict[str, str] = {}
-    for source in sources:
-        for name, aliases in NAMES.items():
-            for value in (source.get(alias) for alias in aliases):
-                if name not in known and isinstance(value, str) and 0 < len(value) <= MAX_VALUE:
-                    known[name] = _number(value) if name in ("from", "to") else value
-    return known
-
-
-def _number(value: str) -> str:
-    """A + that nobody encoded has become a blank on its way through a query."""
-    value = "+" + value.lstrip() if value.startswith(" ") else value
-    return "".join(filter(str.isprintable, value))[:64]

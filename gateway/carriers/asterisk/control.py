@@ -13,7 +13,7 @@ whichever node. Meanwhile the caller's channel is watched: whether it still live
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import assert_never
 
@@ -28,13 +28,11 @@ from gateway.core.events import TransferProgress, TransferState
 from gateway.core.plan import TransferMode
 from gateway.errors import CarrierError
 
-__all__ = ["DialplanControl", "result_of", "variable_of"]
+__all__ = ["DialplanControl", "variable_of"]
 
 logger = logging.getLogger(__name__)
 
 VARIABLE = "GATEWAY_NEXT_"
-NO_RESULT = "none"
-"""What the dialplan says where there is nothing to say: Asterisk does not like empty values."""
 WATCH_S = 1.0
 """How often a caller who is being transferred is looked at."""
 WATCH_LONGER_S = 12.0
@@ -51,12 +49,6 @@ _strange = re.compile(r"[^A-Za-z0-9]")
 def variable_of(carrier_call_id: str) -> str:
     """Return the name of the global variable that tells how a call goes on."""
     return VARIABLE + _strange.sub("", carrier_call_id)
-
-
-def result_of(known: Mapping[str, str]) -> str:
-    """Return the `DIALSTATUS` that a caller comes back with from a transfer; "" for one who does not."""
-    result = known.get("result", NO_RESULT)
-    return "" if result == NO_RESULT else result
 
 
 class DialplanControl:

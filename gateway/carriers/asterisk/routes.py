@@ -12,7 +12,8 @@ from fastapi import APIRouter, WebSocket
 
 from gateway.carriers.asterisk.basic import BasicAuth
 from gateway.carriers.asterisk.codec import AsteriskCodec
-from gateway.carriers.asterisk.control import DialplanControl, result_of
+from gateway.carriers.asterisk.control import DialplanControl
+from gateway.carriers.asterisk.variables import result_of
 from gateway.carriers.base import CallOffer, LiveCall
 from gateway.carriers.front import Front, Stream, again_of, offered
 from gateway.carriers.sockets import MediaSockets

@@ -4,7 +4,10 @@ Source: Asterisk's `res_audiosocket.c`, `app_audiosocket.c`, `chan_audiosocket.c
 Asterisk takes no keys from us: a frame 0x03 from our side would tear the call down.
 
 Type 0x10 is 16-bit PCM at 8 kHz. `Dial(AudioSocket/…)` without `c(slin)` however sends the caller's codec under that
-type: frames of 160 bytes, 20 ms of one byte a sample. They are taken as mu-law; A-law cannot be told from it.
+type: frames of 160 bytes, 20 ms of one byte a sample. They are taken as mu-law; A-law cannot be told from it. What
+comes from us Asterisk takes as PCM all the same (`ast_audiosocket_receive_frame`).
+
+One frame is one write: Asterisk does not put a header together that arrives in parts.
 """
 
 import binascii
@@ -40,6 +43,11 @@ class AudioSocketCodec:
         self._pcm = Pcm16(8000)
 
     @property
+    def mislabelled(self) -> bool:
+        """Whether the caller's own codec comes under the type of PCM."""
+        return self._g711
+
+    @property
     def audio(self) -> AudioFormat:
         """What the codec yields and takes."""
         return AudioFormat.PCM24 if self._kind == PCM24 else AudioFormat.PCMU
@@ -67,7 +75,7 @@ class AudioSocketCodec:
     def play(self, payload: str) -> Sequence[Frame]:
         """One frame of 20 ms, base64."""
         audio = binascii.a2b_base64(payload)
-        if self._kind == PCM8 and not self._g711:
+        if self._kind == PCM8:
             audio = self._pcm.from_mu_law(audio)
         return [_frame(self._kind, audio)]
 

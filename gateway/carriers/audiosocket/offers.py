@@ -15,8 +15,9 @@ from fastapi import APIRouter, Request, Response
 
 from gateway.bodies import BodyRefused, read_body
 from gateway.carriers.asterisk.basic import BasicAuth
-from gateway.carriers.asterisk.control import DialplanControl, result_of
+from gateway.carriers.asterisk.control import DialplanControl
 from gateway.carriers.asterisk.routes import NotAdmitted, offer_of
+from gateway.carriers.asterisk.variables import is_channel, known_of, result_of
 from gateway.carriers.base import CallOffer, LiveCall, TokenRefused
 from gateway.carriers.front import Again, Apologise, Front, HangUp, Next, Stream, again_of, offered
 
@@ -27,7 +28,6 @@ MOST_WAITING = 1000
 WAIT_S = 60.0
 MAX_BODY = 4096
 MAX_FIELDS = 32
-MAX_VALUE = 256
 BODY_S = 5.0
 
 
@@ -55,6 +55,7 @@ class Offers:
     def take(self, known: dict[str, str]) -> str:
         """Offer a call; return its UUID, or how the dialplan goes on."""
         who, channel_id = str(uuid4()), known.get("call", "")
+        channel_id = channel_id if is_channel(channel_id) else ""
         offer = offer_of(NAME, channel_id or who, known, comes_back=self._control.tells(channel_id))
         again = again_of(known.get("again", "0"))
         result = result_of(known)
@@ -113,7 +114,7 @@ def _fields(encoded: bytes) -> dict[str, str]:
         pairs = parse_qsl(encoded[: 2 * MAX_BODY].decode("ascii"), max_num_fields=MAX_FIELDS)
     except ValueError:
         return {}
-    return {name: "".join(filter(str.isprintable, value)) for name, value in pairs if len(value) <= MAX_VALUE}
+    return known_of(dict(pairs))
 
 
 def _word(what: Next) -> str:

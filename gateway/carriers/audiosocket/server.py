@@ -149,6 +149,8 @@ class AudioSocketServer:
             return
         finally:
             self._unstarted -= 1
+        if codec.mislabelled:
+            logger.warning("asterisk sends the caller's codec as if it were PCM: dial with c(slin)")
         self.supersede(offer.carrier_call_id)
         started = Started(who, offer.carrier_call_id, audio=codec.audio)
         leg = self._legs[offer.carrier_call_id] = StreamLeg(connection, codec, started, live.feed, MANNER)

@@ -36,10 +36,10 @@ KINDS = {Encoding.PCM8: 0x10, Encoding.PCM24: 0x13}
 
 
 class AudioSocketWire:
-    """`g711` is a channel without `c(slin)`: the caller's codec under type 0x10."""
+    """One connection, after `AudioSocket(who, …)`."""
 
-    def __init__(self, who: str, encoding: Encoding = Encoding.PCM8, *, g711: bool = False) -> None:
-        self.encoding = Encoding.MULAW if g711 else encoding
+    def __init__(self, who: str, encoding: Encoding = Encoding.PCM8) -> None:
+        self.encoding = encoding
         self.limits = Limits()
         self.awaits_gone = False
         self.frames = 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.carriers.asterisk import codec, control
+from gateway.carriers.asterisk import control, variables
 from gateway.carriers.asterisk.routes import router
 from gateway.config import Settings
 
@@ -44,7 +44,7 @@ def test_every_variable_that_is_sent_is_one_that_is_read(application: str) -> No
     assert found is not None
     names = re.findall(r"(?:^|[,&])([a-z]+)=\$", found[1])
     assert names == ["call", "from", "to", "again", "result"]
-    assert set(names) <= set(codec.NAMES)
+    assert set(names) <= set(variables.NAMES)
 
 
 def test_the_word_of_the_gateway_is_where_we_put_it() -> None:

@@ -144,6 +144,15 @@ def test_the_variables_may_come_as_a_query(tmp_path: Path, method: str) -> None:
     play(tmp_path, part)
 
 
+@pytest.mark.parametrize("call", ["", "..", "a b", "../../x", "x" * 300])
+def test_what_cannot_be_a_channel_is_none(tmp_path: Path, call: str) -> None:
+    async def part(it: World, connect: Connect) -> None:
+        who = (await ask(it, call=call)).text
+        assert it.record.carrier_call_id == who
+
+    play(tmp_path, part)
+
+
 def test_a_body_without_bound_is_refused(tmp_path: Path) -> None:
     async def part(it: World, connect: Connect) -> None:
         assert (await it.http.post(URL, content=b"x" * 10_000, auth=GOOD)).status_code == 413
@@ -213,13 +222,18 @@ def test_a_caller_whose_line_is_mute_from_the_start_is_greeted(tmp_path: Path) -
     play(tmp_path, part)
 
 
-def test_24_khz_and_mislabelled_g_711_are_answered_in_kind(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("first", "answer"),
+    [(frame(0x13, bytes(960)), b"\x13\x03\xc0"), (frame(0x10, b"\xff" * 160), b"\x10\x01\x40")],
+    ids=["24 kHz", "mislabelled"],
+)
+def test_other_audio_is_answered_as_asterisk_takes_it(tmp_path: Path, first: bytes, answer: bytes) -> None:
     async def part(it: World, connect: Connect) -> None:
-        for at, first in enumerate((frame(0x13, bytes(960)), frame(0x10, b"\xff" * 160))):
-            end = await connect.call((await ask(it, call=f"{at}.1")).text, first)
-            assert {one[:3] for one in await received(end, 1.0)} == {first[:3]}
-            await end.send(frame(0x00))
-            await it.settled()
+        end = await connect.call((await ask(it)).text, first)
+        assert {one[:3] for one in await received(end, 1.0)} == {answer}
+        await end.send(frame(0x00))
+        await it.settled()
+        assert it.record.end_reason == "caller_hangup"
 
     play(tmp_path, part)
 
