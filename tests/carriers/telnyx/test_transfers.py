@@ -188,3 +188,14 @@ def test_a_brief_that_cannot_be_told_fails_the_transfer(tmp_path: Path) -> None:
     trouble = Trouble(broken=frozenset({"gather_using_speak"}))
     _, it = call(tmp_path, parties.presses("1", talk_s=60, within_s=60), "warm", trouble=trouble)
     assert it.transfer[-1] == "failed" and humans_gone(it) and it.ends == ["agent_hangup"]
+
+
+@pytest.mark.parametrize("mode", ["blind", "warm"])
+@pytest.mark.parametrize("at_s", [6.6, 8.1, 12.5, 16.0, 17.3, 19.5])
+def test_whenever_the_caller_hangs_up_nobody_is_left_behind(tmp_path: Path, mode: str, at_s: float) -> None:
+    script = Script([Wait("agent_done"), Say(SPEECH)], stay_s=60, hang_up_at_s=at_s)
+    trouble = Trouble(repeated=at_s % 1 > 0.4)
+    report, it = call(tmp_path, parties.presses("1", talk_s=3), mode, script, trouble=trouble)
+    assert len(it.ends) == 1 and it.ends[0] in ("caller_hangup", "transferred")
+    assert humans_gone(it) and report.call.ended_by in ("caller", "instructions", "application")
+    assert it.world.gateway.registry.live == 0
