@@ -42,6 +42,7 @@ __all__ = ["CARRIER", "AsteriskWire", "InDialplan", "ari", "ari_keys"]
 
 TEXT_MOST = 128
 MOST_AGAIN = 3
+LASTED_S = 2.0
 APOLOGY = "We are sorry, an error has occurred."
 DIALSTATUS = {"busy": "BUSY", "no-answer": "NOANSWER", "failed": "CHANUNAVAIL", "rejected": "NOANSWER"}
 FLOW = {Happening.FULL: "MEDIA_XOFF", Happening.ROOM: "MEDIA_XON"}
@@ -188,9 +189,13 @@ class InDialplan:
 
     async def gateway(self, again: int, result: str = "none") -> Step | None:
         """Dial the gateway, then do what it has said."""
-        self.dialstatus = ""
+        self.dialstatus, began_s = "", self.call.clock()
         await self.connect(again, result)
-        return await self.follow(self.variables.pop(self.variable, ""), again)
+        word = self.variables.pop(self.variable, "")
+        told = self.call.network.keys["ari_password"] != ""
+        if not word and not told and self.call.clock() - began_s > LASTED_S:
+            return None  # without ARI a call that has lasted is one that is over
+        return await self.follow(word, again)
 
     async def connect(self, again: int, result: str) -> None:
         call, keys = self.call, self.call.network.keys

@@ -415,3 +415,43 @@ def test_a_gateway_that_cannot_be_reached_is_called_again_and_then_apologised_fo
     report, ends, _ = ring(tmp_path, Script([Pause(60)]), [BACK], meanwhile=meanwhile)
     assert ends in ([], ["refused_draining"])
     assert [spoken.text for spoken in report.call.spoken] == ["We are sorry, an error has occurred."]
+
+
+def test_without_ari_a_transfer_is_refused_and_a_goodbye_still_ends_the_call(tmp_path: Path) -> None:
+    without = {"asterisk_ari_url": None, "asterisk_ari_password": None}
+    turns = [TRANSFER | {"result": "I cannot put you through."}, BACK]
+    asks, done = Say(tone(440, 900)), Wait("agent_done")
+    script = Script([done, asks, done, asks, done, Pause(5)], stay_s=10)
+    report, ends, states = ring(tmp_path, script, turns, human=Party(HUMAN, parties.answers()), **without)
+    assert states == ["asked", "failed"] and ends == ["agent_hangup"]
+    assert report.call.ended_by == "instructions" and not report.requests
+    assert len(report.wires) == 1 and not report.call.bridges
+
+
+@pytest.mark.parametrize("at_s", [0.0, 0.03, 3.0, 3.9, 4.4, 4.8, 5.2, 6.0, 7.0, 7.5, 9.6, 13.0])
+def test_whenever_the_caller_hangs_up_each_call_ends_once_and_nothing_fails(tmp_path: Path, at_s: float) -> None:
+    async def meanwhile(it: CarrierWorld) -> None:
+        await asyncio.sleep(at_s)
+        (live,) = it.carrier.calls.values()
+        live.hang_up("caller")
+
+    script = Script([Wait("agent_done"), Say(tone(440, 900)), Pause(60)])
+    report, ends, states = ring(
+        tmp_path, script, [TRANSFER], human=Party(HUMAN, parties.answers(talk_s=4.0)), meanwhile=meanwhile
+    )
+    assert len(ends) <= 1 and set(ends) <= {"caller_hangup", "transferred"}
+    assert ("answered" in states) == (ends == ["transferred"])
+    assert not report.call.warnings
+
+
+@pytest.mark.parametrize("at_s", [0.5, 4.4, 4.8, 5.2, 6.6, 7.5, 13.0])
+def test_whenever_the_gateway_stops_the_caller_is_not_left_in_silence(tmp_path: Path, at_s: float) -> None:
+    async def meanwhile(it: CarrierWorld) -> None:
+        await asyncio.sleep(at_s)
+        it.gateway.registry.stop()
+
+    script = Script([Wait("agent_done"), Say(tone(440, 900)), Pause(90)])
+    human = Party(HUMAN, parties.answers(talk_s=4.0))
+    report, ends, _ = ring(tmp_path, script, [TRANSFER], human=human, meanwhile=meanwhile)
+    assert len(ends) == 1 and ends[0] in ("stopped", "transferred")
+    assert report.call.bridges or report.call.spoken
