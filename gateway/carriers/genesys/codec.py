@@ -97,7 +97,8 @@ class GenesysCodec:
         if said.probe:
             return Reply((opened,))
         self._open = said
-        self._pcm = Pcm16(8000) if said.sample_bytes == 2 else None
+        if said.sample_bytes == 2:
+            self._pcm, self._speech = Pcm16(8000), Speech(bytes(2))
         stream_id = self._session_id or said.conversation_id
         return Started(
             stream_id,

@@ -15,7 +15,9 @@ RATE_PER_S, BURST = 5.0, 10.0
 class Speech:
     """One session's. `take` and `tick` return the messages that may leave now."""
 
-    def __init__(self) -> None:
+    def __init__(self, silence: bytes = b"\xff") -> None:
+        """`silence` is one sample of it."""
+        self._silence = silence
         self._audio = bytearray()
         self._fresh = False
         """Something came since the last tick: more may follow."""
@@ -27,9 +29,11 @@ class Speech:
         return bool(self._audio)
 
     def take(self, audio: bytes) -> list[Frame]:
+        # The end of an answer is filled up with silence by the pacer, just before it is due: it does not wait.
+        ends = not self._audio and audio.endswith(self._silence)
         self._audio += audio
         self._fresh = True
-        return self._leave(BATCH)
+        return self._leave(1 if ends else BATCH)
 
     def tick(self) -> list[Frame]:
         self._held_s = max(0.0, self._held_s - TICK_S)

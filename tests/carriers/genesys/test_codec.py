@@ -313,6 +313,13 @@ def test_audio_leaves_in_messages_of_200_ms() -> None:
     assert ticks(codec, 20) == []
 
 
+def test_the_end_of_an_answer_does_not_wait_for_more() -> None:
+    codec = opened()
+    tail = b"\x55" * 100 + b"\xff" * 60
+    assert play(codec, tail) == [tail]
+    assert play(codec, bytes(160) + tail) == []
+
+
 def test_no_more_than_five_messages_a_second_leave_and_nothing_is_lost() -> None:
     codec = opened()
     audio = bytes(range(256)) * 500
