@@ -57,7 +57,8 @@ class Intake:
         self.concealed_ms = 0.0
 
     def begin(self) -> None:
-        """The stream has started: its clock runs from now on."""
+        """The stream has started: its clock runs from now on. What was taken before lies before it."""
+        self._fed_ms = 0.0
         self._origin_s = self._arrived_s = self._loop.time()
         self._timer = self._loop.call_at(self._arrived_s + PATIENCE_S, self._look, self._arrived_s + PATIENCE_S)
 
@@ -87,12 +88,11 @@ class Intake:
     def _ahead(self, number: int, payload: str) -> None:
         """A frame, or some, are missing before this one."""
         self._held[number] = payload
-        if len(self._held) >= max(self._patience, 1):
-            self._skip()
+        self._skip(max(self._patience, 1))
 
-    def _skip(self) -> None:
-        """Give up what is missing before the oldest that waits."""
-        while self._held:
+    def _skip(self, most: int) -> None:
+        """Give up what is missing before the oldest that waits, until fewer than `most` do."""
+        while len(self._held) >= most:
             first = min(self._held)
             assert self._next is not None, "something was taken before"
             self._conceal(self._next, first - self._next)
@@ -125,7 +125,7 @@ class Intake:
         """Whether the carrier has stopped sending."""
         now = self._loop.time()
         if self._held and now - self._arrived_s > FILL_S:
-            self._skip()
+            self._skip(1)
         next_s = max(self._arrived_s + PATIENCE_S, now + FILL_S)
         if now - due_s > LATE_S:
             next_s = now + FILL_S

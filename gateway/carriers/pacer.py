@@ -57,6 +57,7 @@ class Pacer:
         self._send_mark = send_mark
         self._ahead_s = ahead * FRAME_S
         self._idle_silence = idle_silence
+        self._held = False
         self._next_s = asyncio.get_running_loop().time()
         """When the next frame plays."""
         self._queue: deque[bytes | _Mark] = deque()
@@ -92,6 +93,11 @@ class Pacer:
             self._next_s = min(self._next_s, asyncio.get_running_loop().time())
             self._wake.set()
 
+    def hold(self, held: bool) -> None:
+        """Send nothing while the carrier takes none; nothing is made up for afterwards."""
+        self._held = held
+        self._wake.set()
+
     def close(self) -> None:
         """Send nothing any more."""
         self.clear()
@@ -104,7 +110,7 @@ class Pacer:
         self._next_s = loop.time()
         while not self._closed:
             self._echo(loop.time())
-            if not self._queue and not self._idle_silence:
+            if self._held or not (self._queue or self._idle_silence):
                 await self._sleep_until(None)
                 self._next_s = max(self._next_s, loop.time())
                 continue

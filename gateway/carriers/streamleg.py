@@ -145,9 +145,9 @@ class StreamLeg:
         for digit in digits:  # the stream has no message for keys: the tones are played
             self._play(b64encode(tones.key(digit, self._audio)).decode())
 
-    def _queue(self, frames: Iterable[Frame], *, droppable: bool) -> None:
+    def _queue(self, frames: Iterable[Frame], *, droppable: bool, answer: bool = False) -> None:
         for frame in frames:
-            if not self._outbox.put(frame, droppable=droppable):
+            if not self._outbox.put(frame, droppable=droppable, answer=answer):
                 self._end(LegEnded(LegEnd.BROKEN, "the carrier does not read"))
                 return
 
@@ -155,10 +155,10 @@ class StreamLeg:
 
     def begin(self, replies: Iterable[Frame] = (), early: Iterable[str] = ()) -> None:
         """The call has this stream: answer the carrier's start, and hear what overtook it."""
-        self._queue(replies, droppable=False)
-        self._intake.begin()
+        self._queue(replies, droppable=False, answer=True)
         for payload in early:
             self._intake.take(payload)
+        self._intake.begin()
 
     async def run(self) -> None:
         """Pump both ways until the stream is over; the call is told once, by `LegEnded`."""
@@ -173,9 +173,11 @@ class StreamLeg:
         except BaseExceptionGroup as failed:
             first = failed.exceptions[0]
             if not isinstance(first, WireClosed):
+                self._end(LegEnded(LegEnd.BROKEN, "the stream failed inside"))
                 raise first from None
             self._end(LegEnded(LegEnd.SOCKET_LOST, f"closed with {first.code}"))
         finally:
+            self._end(LegEnded(LegEnd.SOCKET_LOST, "the stream was cut off"))  # unless it has ended, as it should
             self._intake.close()
             if self.unknown:
                 logger.info("messages of the carrier that mean nothing to us: %s", self.unknown)
@@ -231,8 +233,10 @@ class StreamLeg:
                 self._outbox.go_on()
             case Flow(ready):
                 self._outbox.block(not ready)
+                if self._pacer is not None:
+                    self._pacer.hold(not ready)
             case Reply(frames):
-                self._queue(frames, droppable=False)
+                self._queue(frames, droppable=False, answer=True)
             case Ignored(kind, known):
                 if not known:
                     self._count(kind)
@@ -272,20 +276,30 @@ class StreamLeg:
             self._feed(event)
 
 
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    frame: Frame
+    droppable: bool
+    answer: bool
+
+
 class _Outbox:
     """What waits to be written: in order, bounded; audio may be dropped or held back, the rest may not."""
 
     def __init__(self, socket: TextSocket) -> None:
         self._socket = socket
         self._direct = socket if isinstance(socket, DirectSocket) else None
-        self._frames: deque[tuple[bool, Frame]] = deque()
+        self._frames: deque[_Waiting] = deque()
         self._wake = asyncio.Event()
         self._blocked = False
         self._waits_until: float | None = None
         self.closing = False
 
-    def put(self, frame: Frame, *, droppable: bool) -> bool:
-        """Queue a frame, or send it at once where that needs no waiting; False: there is no room."""
+    def put(self, frame: Frame, *, droppable: bool, answer: bool = False) -> bool:
+        """Queue a frame, or send it at once where that needs no waiting; False: there is no room.
+
+        An `answer` to the carrier does not wait for audio that is held back.
+        """
         if self.closing:
             return True
         if len(self._frames) >= BACKLOG:
@@ -293,12 +307,12 @@ class _Outbox:
         held = droppable and (self._blocked or self._waits_until is not None)
         if self._direct is not None and not self._frames and not held and self._direct.send_soon(frame):
             return True
-        self._frames.append((droppable, frame))
+        self._frames.append(_Waiting(frame, droppable, answer))
         self._wake.set()
         return True
 
     def drop_audio(self) -> None:
-        self._frames = deque(entry for entry in self._frames if not entry[0])
+        self._frames = deque(waiting for waiting in self._frames if not waiting.droppable)
 
     def drop_all(self) -> None:
         self._frames.clear()
@@ -311,6 +325,7 @@ class _Outbox:
     def wait(self, until_s: float) -> None:
         """Hold audio back until `go_on`, or until then."""
         self._waits_until = until_s
+        self._wake.set()
 
     def go_on(self) -> None:
         self._waits_until = None
@@ -325,8 +340,9 @@ class _Outbox:
     async def write(self) -> None:
         """Write until closed."""
         while True:
-            while self._frames and not self._held():
-                await self._socket.send(self._frames.popleft()[1])
+            while (waiting := self._next()) is not None:
+                self._frames.remove(waiting)
+                await self._socket.send(waiting.frame)
             if self.closing:
                 return
             self._wake.clear()
@@ -336,5 +352,9 @@ class _Outbox:
             except TimeoutError:
                 self._waits_until = None
 
-    def _held(self) -> bool:
-        return self._frames[0][0] and (self._blocked or self._waits_until is not None)
+    def _next(self) -> "_Waiting | None":
+        """Return what may be written now."""
+        if not self._frames:
+            return None
+        held = self._frames[0].droppable and (self._blocked or self._waits_until is not None)
+        return next((waiting for waiting in self._frames if waiting.answer), None) if held else self._frames[0]

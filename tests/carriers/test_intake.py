@@ -208,3 +208,29 @@ def test_whatever_a_carrier_counts_what_is_made_up_stays_within_the_time_that_pa
         line.intake.close()
 
     on_the_clock(test)
+
+
+def test_a_frame_that_is_late_is_waited_for_though_one_before_it_was_given_up() -> None:
+    async def test() -> None:
+        line = Line(reorders=True)
+        await line.steady(1, 2, 4, 6, 8)  # 3 is lost, 5 and 7 only come late
+        await line.steady(5, 7, 9)
+        assert line.real == [line.frame(number) for number in (1, 2, 2, 4, 5, 6, 7, 8, 9)]
+        line.intake.close()
+
+    on_the_clock(test)
+
+
+@pytest.mark.parametrize("frame_ms", [100, 200, 400, 1000, 5000])
+def test_carriers_with_long_frames_are_heard_whole_and_at_most_a_frame_ahead_of_the_clock(frame_ms: int) -> None:
+    async def test() -> None:
+        line = Line()
+        frame = bytes([7]) * (frame_ms * 8)
+        for number in range(20_000 // frame_ms):
+            await asyncio.sleep(frame_ms / 1000)
+            line.intake.take(base64.b64encode(frame).decode(), number)
+            assert (number + 1) * frame_ms <= line.ms <= (number + 2) * frame_ms
+        assert len(line.real) == 20_000 // frame_ms
+        line.intake.close()
+
+    on_the_clock(test)

@@ -316,3 +316,82 @@ def test_what_overtook_the_start_is_heard_and_the_start_is_answered() -> None:
         assert told[:2] == [CallerAudio(AUDIO)] * 2
 
     run(main())
+
+
+class Faulty(Words):
+    """A codec with an error of ours in it."""
+
+    def play(self, payload: str) -> Sequence[Frame]:
+        raise ZeroDivisionError
+
+
+def test_a_leg_that_fails_inside_tells_its_call_all_the_same() -> None:
+    async def main() -> list[Event]:
+        ours, _ = pipe()
+        told: list[Event] = []
+        leg = StreamLeg(ours, Faulty(), Started("s", "c"), told.append, Manner(exact_frames=True))
+        leg.begin()
+        leg.send(cmd.PlayAudio("i", AUDIO, 20.0))
+        with pytest.raises(ZeroDivisionError):
+            await leg.run()
+        return told
+
+    assert run(main()) == [LegEnded(LegEnd.BROKEN, "the stream failed inside")]
+
+
+def test_a_leg_whose_socket_task_is_cancelled_tells_its_call() -> None:
+    async def main() -> list[Event]:
+        ours, _ = pipe()
+        told: list[Event] = []
+        leg = StreamLeg(ours, Words(), Started("s", "c"), told.append)
+        leg.begin()
+        running = asyncio.ensure_future(leg.run())
+        await asyncio.sleep(0.1)
+        running.cancel()
+        await asyncio.wait({running})
+        return told
+
+    assert [type(event) for event in run(main())] == [LegEnded]
+
+
+def test_a_carrier_that_falls_silent_after_early_audio_is_filled_as_any_other() -> None:
+    async def main() -> list[Event]:
+        ours, carrier = pipe()
+        told: list[Event] = []
+        leg = StreamLeg(ours, Words(), Started("s", "c"), told.append)
+        leg.begin(early=[AUDIO] * 100)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(leg.run())
+            await asyncio.sleep(1.05)
+            await carrier.close()
+        return told
+
+    filled = [event for event in run(main()) if isinstance(event, CallerAudio) and event.payload != AUDIO]
+    assert sum(len(base64.b64decode(event.payload)) for event in filled) / 8 == pytest.approx(1000, abs=110)
+
+
+def test_an_answer_to_the_carrier_does_not_wait_for_audio_that_is_held_back() -> None:
+    async def test(stage: Stage) -> None:
+        await stage.carrier.send("flow off")
+        play(stage)
+        await stage.carrier.send("ping")
+        assert await stage.sent() == ["pong"]
+        await stage.carrier.send("flow on")
+        assert await stage.sent() == [f"audio {AUDIO}"]
+
+    on_stage(test)
+
+
+def test_idle_silence_does_not_pile_up_while_the_carrier_takes_no_audio() -> None:
+    async def test(stage: Stage) -> None:
+        await stage.carrier.send("flow off")
+        await asyncio.sleep(30)
+        assert await stage.sent() == []
+        await stage.carrier.send("flow on")
+        play(stage)
+        await asyncio.sleep(0.1)
+        sent = await stage.sent()
+        assert f"audio {AUDIO}" in sent
+        assert len(sent) <= 12
+
+    assert on_stage(test, Manner(exact_frames=True, idle_silence=True)).kinds()[-1:] == ["LegEnded"]
