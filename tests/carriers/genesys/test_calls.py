@@ -296,6 +296,26 @@ def test_after_a_429_nothing_is_sent_until_genesys_takes_it(tmp_path: Path) -> N
     with_world(tmp_path, test)
 
 
+def test_what_genesys_discarded_does_not_shorten_the_callers_timeline(tmp_path: Path) -> None:
+    async def test(world: CarrierWorld) -> None:
+        session = await connect(world)
+        await session.open()
+        for _ in range(2):
+            for _ in range(10):
+                await session.socket.send(b"\x55" * 800)
+                await asyncio.sleep(0.1)
+            await asyncio.sleep(0.2)
+            await session.say("discarded", start="PT1.0S", discarded="PT0.2S")
+            await session.say("paused")
+            await session.say("resumed", start="PT1.2S", discarded="PT0S")
+        await session.socket.send(b"\x55" * 800)
+        await asyncio.sleep(0.05)
+        assert world.session.caller.ms == pytest.approx(2500, abs=60)
+        await session.socket.close()
+
+    with_world(tmp_path, test)
+
+
 def test_a_second_session_of_a_conversation_is_a_call_of_its_own(tmp_path: Path) -> None:
     async def test(world: CarrierWorld) -> None:
         for seed in (1, 2):

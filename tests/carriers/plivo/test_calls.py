@@ -178,3 +178,25 @@ def test_wrong_credentials_fail_the_transfer_and_the_caller_stays(tmp_path: Path
             assert len(report.wires) == 1
 
     run(main())
+
+
+def test_a_caller_who_hangs_up_while_the_human_rings_ends_the_call(tmp_path: Path) -> None:
+    script = Script([Wait("agent_done"), Say(SPEECH), Pause(8), HangUp()])
+    report, world = call(tmp_path, TRANSFER, script, people=[Party(HUMAN, parties.silent())])
+    assert report.call.sounds, "it rang"
+    assert report.call.script_error is None
+    assert world.record.end_reason == "caller_hangup"
+    assert [event.name for event in report.requests] == ["transfer"]
+
+
+def test_a_barge_in_while_the_last_clear_is_under_way_loses_nothing(tmp_path: Path) -> None:
+    steps = [
+        Wait("agent_speaking"),
+        BargeIn(SPEECH, after_ms=700),
+        Wait("agent_speaking"),
+        BargeIn(SPEECH, after_ms=300),
+    ]
+    report, world = call(tmp_path, TALKS, Script([*steps, Wait("agent_done"), HangUp()]))
+    assert report.call.warnings == [] and report.call.script_error is None
+    assert len(report.call.media.clears) == 2
+    assert world.record.end_reason == "caller_hangup"
