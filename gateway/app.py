@@ -26,7 +26,7 @@ from gateway.carriers.twilio.rest import TwilioRest
 from gateway.config import Settings, is_loopback
 from gateway.console import mount_console
 from gateway.deliveries import deliveries_router
-from gateway.doors import open_carriers
+from gateway.doors import Outbound, open_carriers, open_outbound
 from gateway.log import mask_number
 from gateway.metrics import Metrics
 from gateway.office import Office, Ways
@@ -66,6 +66,7 @@ class Gateway:
     maker: CallMaker
     dialler: Dialler | None
     carrier: TwilioRest | None
+    outbound: Outbound | None
     vault: Vault
     carriers: list[Carrier] = field(default_factory=list)
 
@@ -124,7 +125,8 @@ def create_app(
     registry = Registry(settings.max_calls)
     metrics = Metrics(lambda: registry.live)
     carrier = carrier or _carrier(settings)
-    dialler = _dialler(settings, store, carrier) if carrier is not None else None
+    outbound = open_outbound(settings, carrier, transport)
+    dialler = _dialler(settings, store, outbound) if outbound is not None else None
     ways = Ways(invoker, guard, dialler, lambda: registry.draining)
     office = Office.build(settings, agents, store, metrics, ways)
     reporter, operations = office.reporter, office.operations
@@ -133,7 +135,9 @@ def create_app(
     registry.make_session = maker.make
     vault = Vault(ttl_s=settings.vault_ttl_s, limit=settings.vault_max)
     maker.keep_secret = vault.keep
-    gateway = Gateway(settings, agents, store, registry, metrics, invoker, office, maker, dialler, carrier, vault)
+    gateway = Gateway(
+        settings, agents, store, registry, metrics, invoker, office, maker, dialler, carrier, outbound, vault
+    )
     # No pages about itself, and no redirect for a trailing slash: it would lose the POST that Twilio signed.
     app = FastAPI(lifespan=_lifespan, redirect_slashes=False, openapi_url=None)
     app.state.gateway = gateway
@@ -221,11 +225,11 @@ def _carrier(settings: Settings) -> TwilioRest | None:
     )
 
 
-def _dialler(settings: Settings, store: CallStore, carrier: TwilioRest) -> Dialler:
+def _dialler(settings: Settings, store: CallStore, outbound: Outbound) -> Dialler:
     return Dialler(
         policy=DialPolicy(settings.dial_countries),
-        carrier=carrier,
-        attempts=StoredAttempts(store, "twilio"),
+        carrier=outbound.carrier,
+        attempts=StoredAttempts(store, outbound.name),
         public_url=settings.public_url,
         clock=lambda: datetime.now(UTC),
         pace=Pace(),
@@ -249,8 +253,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
                     gateway.registry.stop()
         finally:
             gateway.vault.clear()
-            if gateway.carrier is not None:
-                await gateway.carrier.close()
+            if gateway.outbound is not None:
+                await gateway.outbound.carrier.close()
 
 
 def _health_routes(app: FastAPI, gateway: Gateway) -> None:

@@ -4,7 +4,11 @@ A carrier's package is imported only where its first setting is there: nobody pa
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib import import_module
+from typing import Protocol
+
+import httpx2
 
 from gateway.carriers.front import Carrier, Front
 from gateway.carriers.twilio.control import TwilioControl
@@ -14,8 +18,9 @@ from gateway.carriers.twilio.rest import TwilioRest
 from gateway.carriers.twilio.routes import router as twilio_router
 from gateway.carriers.twilio.signature import SignatureCheck
 from gateway.config import Settings
+from gateway.outbound.dialler import OutboundCarrier
 
-__all__ = ["open_carriers"]
+__all__ = ["Outbound", "open_carriers", "open_outbound"]
 
 
 def open_carriers(settings: Settings, front: Front, twilio: TwilioRest | None) -> Iterator[Carrier]:
@@ -26,6 +31,34 @@ def open_carriers(settings: Settings, front: Front, twilio: TwilioRest | None) -
     yield _twilio(settings, front, twilio)
     for name in settings.doors:
         yield import_module(f"gateway.carriers.{name}").open_carrier(settings, front)
+
+
+class PlacesCalls(OutboundCarrier, Protocol):
+    """Such a carrier holds connections."""
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outbound:
+    """Who places our calls; one carrier of a deployment does."""
+
+    name: str
+    carrier: PlacesCalls
+
+
+def open_outbound(
+    settings: Settings, twilio: TwilioRest | None, transport: httpx2.AsyncBaseTransport | None
+) -> Outbound | None:
+    """Return Twilio where its REST credentials are there, else Telnyx where it has a connection; None: nobody."""
+    if twilio is not None:
+        return Outbound("twilio", twilio)
+    if settings.telnyx_connection_id is None:
+        return None
+    from gateway.carriers import telnyx
+
+    placing = telnyx.open_outbound(settings, transport)
+    return Outbound("telnyx", placing) if placing is not None else None
 
 
 def _twilio(settings: Settings, front: Front, rest: TwilioRest | None) -> Carrier:
