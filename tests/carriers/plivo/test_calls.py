@@ -190,13 +190,9 @@ def test_a_caller_who_hangs_up_while_the_human_rings_ends_the_call(tmp_path: Pat
 
 
 def test_a_barge_in_while_the_last_clear_is_under_way_loses_nothing(tmp_path: Path) -> None:
-    steps = [
-        Wait("agent_speaking"),
-        BargeIn(SPEECH, after_ms=700),
-        Wait("agent_speaking"),
-        BargeIn(SPEECH, after_ms=300),
-    ]
-    report, world = call(tmp_path, TALKS, Script([*steps, Wait("agent_done"), HangUp()]))
+    speaking, first, second = Wait("agent_speaking"), BargeIn(SPEECH, after_ms=700), BargeIn(SPEECH, after_ms=300)
+    script = Script([speaking, first, speaking, second, Wait("agent_done"), HangUp()])
+    report, world = call(tmp_path, TALKS, script)
     assert report.call.warnings == [] and report.call.script_error is None
     assert len(report.call.media.clears) == 2
     assert world.record.end_reason == "caller_hangup"
