@@ -7,13 +7,15 @@ converted between 8 kHz mu-law and linear samples, which loses nothing either.
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from gateway.simulator.carrier import HangUp, Say, Script, Wait
+from gateway.simulator.carriers.asterisk import CARRIER as ASTERISK
+from gateway.simulator.carriers.asterisk import AsteriskWire, InDialplan
 from gateway.simulator.carriers.encoding import Decoder, Encoding
 from gateway.simulator.carriers.frame import Carrier
 from gateway.simulator.carriers.report import WireLog
@@ -59,10 +61,20 @@ def _of(name: str) -> Carrier:
     return carrier
 
 
+def _asterisk(encoding: Encoding) -> Carrier:
+    class Other(InDialplan):
+        def wire(self) -> AsteriskWire:
+            return AsteriskWire(f"{self.call.call_id}9", encoding)
+
+    return replace(ASTERISK, dialect=Other)
+
+
 LEGS: dict[str, Callable[[], Carrier]] = {
     "twilio": lambda: FAMILIAR,
     **{name: (lambda name=name: _of(name)) for name in FRAMED},  # type: ignore[misc]
     "telnyx, A-law": lambda: telnyx(Trouble(trunk="PCMA")),
+    "asterisk, A-law": lambda: _asterisk(Encoding.ALAW),
+    "asterisk, PCM": lambda: _asterisk(Encoding.PCM24),
 }
 
 
@@ -94,7 +106,7 @@ def test_the_caller_reaches_the_model_unchanged(
         sent = Decoder(passed.wire.encoding).decode(sent)
     silence = passed.wire.encoding.silence if passed.native else Encoding.MULAW.silence
     leg, how = request.node.callspec.params["passed"], "untouched" if passed.native else "as mu-law"
-    label = f"{leg:<14} {passed.wire.encoding.label:<15} {how:<9} {len(sent)} bytes of the caller"
+    label = f"{leg:<15} {passed.wire.encoding.label:<15} {how:<9} {len(sent)} bytes of the caller"
     record_property("identity", f"{label}, {len(passed.wire.received)} of the agent")
     assert len(_voice(sent, silence)) > 2 * len(NOISE)
     assert _voice(arrived, silence) == _voice(sent, silence)
