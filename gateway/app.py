@@ -27,6 +27,7 @@ from gateway.config import Settings, is_loopback
 from gateway.console import mount_console
 from gateway.deliveries import deliveries_router
 from gateway.doors import Outbound, open_carriers, open_outbound
+from gateway.errors import ConfigError
 from gateway.log import mask_number
 from gateway.metrics import Metrics
 from gateway.office import Office, Ways
@@ -238,7 +239,21 @@ def _dialler(settings: Settings, store: CallStore, outbound: Outbound) -> Dialle
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    gateway: Gateway = app.state.gateway
+    try:
+        async with _living(app.state.gateway):
+            yield
+    except BaseExceptionGroup as failed:
+        # What a setting is to blame for is told in its one sentence, however many task groups it came through.
+        problem: BaseException = failed
+        while isinstance(problem, BaseExceptionGroup) and len(problem.exceptions) == 1:
+            problem = problem.exceptions[0]
+        if isinstance(problem, ConfigError):
+            raise problem from None
+        raise
+
+
+@asynccontextmanager
+async def _living(gateway: Gateway) -> AsyncIterator[None]:
     async with gateway.store, gateway.invoker:
         orphans = await gateway.store.close_orphans()
         if orphans:
@@ -246,9 +261,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         try:
             async with gateway.office.open(gateway.maker):
                 async with AsyncExitStack() as doors, asyncio.TaskGroup() as group:
+                    # The calls have an owner before the first door opens: callers may be waiting behind it.
+                    group.create_task(gateway.registry.run(), name="calls")
                     for carrier in gateway.carriers:
                         await doors.enter_async_context(carrier.running())
-                    group.create_task(gateway.registry.run(), name="calls")
                     yield
                     gateway.registry.stop()
         finally:
