@@ -183,7 +183,7 @@ class Registry:
         if offered is None:
             return self._ended.get(carrier_call_id)
         reason = offered.session.call.end_reason
-        return Ended(offered.session.offer.agent, reason) if reason is not None else None
+        return Ended(offered.session.offer.agent, reason, offered.again) if reason is not None else None
 
     def hung_up(self, carrier_call_id: str) -> None:
         """See `Switchboard.hung_up`."""
@@ -249,9 +249,11 @@ class Registry:
         reason = session.call.end_reason or EndReason.STOPPED
         if offered.reported and reason in RESUMABLE:
             reason = EndReason.CALLER_HANGUP
-        self._ended[carrier_call_id] = Ended(session.offer.agent, reason, offered.again)
+        known = self._ended.get(carrier_call_id)
+        if known is None or known.again <= offered.again:  # else the call that followed this one closed sooner
+            self._ended[carrier_call_id] = Ended(session.offer.agent, reason, offered.again)
         self._ended.move_to_end(carrier_call_id)
-        if offered.claimed and session.offer.comes_back and not offered.reported and reason not in UNOWED:
+        if newest and offered.claimed and session.offer.comes_back and not offered.reported and reason not in UNOWED:
             self._owed.add(carrier_call_id)
         while len(self._ended) > KEPT_ENDED:
             forgotten, _ = self._ended.popitem(last=False)

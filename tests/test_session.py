@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.carriers.base import CallOffer, Over
+from gateway.carriers.base import CallOffer, Ended, Over
 from gateway.core import CallPlan
 from gateway.core import commands as cmd
 from gateway.core import events as ev
@@ -172,3 +172,32 @@ def test_a_function_call_s_id_may_be_anything() -> None:
         return closed
 
     assert run(main()), "what ran for the call ends with it"
+
+
+def test_a_call_that_closes_late_does_not_overwrite_how_the_one_after_it_ended() -> None:
+    """Its stream was lost, the carrier came back at once, and that call was over before the first had closed."""
+
+    async def main() -> Ended | None:
+        sessions: list[CallSession] = []
+
+        def make(call_id: str, offer: CallOffer, again: bool) -> CallSession:
+            ports = Ports(lambda feed: OwnModel(feed, closes=again), no_tools, NoBook())
+            sessions.append(CallSession(call_id, offer, CallPlan(), ports))
+            return sessions[-1]
+
+        registry = Registry(10, make)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(registry.run())
+            await asyncio.sleep(0.1)
+            for again, end in enumerate((ev.LegEnd.SOCKET_LOST, ev.LegEnd.CALLER_HANGUP)):
+                session = registry.claim(registry.offer(OFFER, again=again), "CA1", "AC1")
+                session.attach(OwnLeg(), f"MZ{again}")
+                await asyncio.sleep(0.1)
+                session.feed(ev.LegEnded(end))
+            await asyncio.sleep(0.1)
+            assert registry.live == 0
+            await asyncio.sleep(10)
+            registry.stop()
+        return registry.outcome("CA1")
+
+    assert run(main()) == Ended("", cmd.EndReason.CALLER_HANGUP, 1)
