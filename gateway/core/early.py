@@ -15,23 +15,33 @@ class EarlyAudio:
 
     def __init__(self, kept_ms: float = KEPT_MS) -> None:
         self._kept_ms = kept_ms
+        self._audio = AudioFormat.PCMU
         self._frames: deque[tuple[str, float]] = deque()
         self._ms = 0.0
 
     def keep(self, payload: str, audio: AudioFormat = AudioFormat.PCMU) -> None:
+        """Keep a frame; those of another format than the newest are forgotten: the model would hear noise."""
+        if audio is not self._audio:
+            self._audio = audio
+            self._clear()
         ms = payload_ms(payload, audio)
         self._frames.append((payload, ms))
         self._ms += ms
         self._forget(self._kept_ms)
 
-    def release(self, newest_ms: float | None = None) -> list[AppendAudio]:
-        """Hand everything over, oldest first, and forget it; or only the newest so many ms of it."""
+    def release(self, audio: AudioFormat = AudioFormat.PCMU, newest_ms: float | None = None) -> list[AppendAudio]:
+        """Hand over what is in a format, oldest first, and forget everything; or only the newest so many ms of it."""
+        if audio is not self._audio:
+            self._clear()
         if newest_ms is not None:
             self._forget(newest_ms)
         frames = [AppendAudio(payload) for payload, _ in self._frames]
+        self._clear()
+        return frames
+
+    def _clear(self) -> None:
         self._frames.clear()
         self._ms = 0.0
-        return frames
 
     def _forget(self, kept_ms: float) -> None:
         while self._ms > kept_ms:

@@ -69,11 +69,11 @@ class Shield:
     def keep(self, payload: str, audio: AudioFormat = AudioFormat.PCMU) -> None:
         self._kept.keep(payload, audio)
 
-    def release(self) -> list[AppendAudio]:
+    def release(self, audio: AudioFormat = AudioFormat.PCMU) -> list[AppendAudio]:
         """Hand over what the caller said meanwhile, once; call when it is down, for whatever reason."""
         newest_ms = None if self._voice or not self._ear else ECHO_KEPT_MS
         self._voice = False
-        return _joined(self._kept.release(newest_ms))
+        return _joined(self._kept.release(audio, newest_ms))
 
     def reset(self) -> None:
         """The model is gone, and with it what it was to say."""

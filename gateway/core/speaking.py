@@ -134,9 +134,9 @@ class Speaking:
 
     def early_audio(self) -> list[AppendAudio]:
         """Return what came before the model could hear it; it must not interrupt protected words either."""
-        early = self._early.release()
+        early = self._early.release(self._state.audio)
         if not self._shield.up:
-            frames = [*self._shield.release(), *early]
+            frames = [*self._shield.release(self._state.audio), *early]
             self._buffer.sent(frames)
             return frames
         for frame in early:
@@ -555,7 +555,7 @@ class Speaking:
         shield.heard(lambda response: response == state.slot.response_id or state.playout.plays(response))
         if shield.up or not state.model_up or not state.active:
             return []
-        frames = shield.release()
+        frames = shield.release(state.audio)
         self._buffer.sent(frames)
         kept, self._buffer.turn_kept = self._buffer.turn_kept, False
         return [*frames, *(self.end_turn(now) if kept else [])]

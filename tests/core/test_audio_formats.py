@@ -4,10 +4,12 @@ import base64
 
 import pytest
 
-from gateway.core import Call, CallPlan
+from gateway.core import Call, CallPlan, Phase
 from gateway.core import commands as cmd
 from gateway.core import events as ev
 from gateway.core.audio import AudioFormat, payload_ms, silence_like, split_payload, split_payload_at
+from gateway.core.operator import AskTransfer
+from gateway.core.plan import TransferTarget
 from gateway.core.tones import ring_back
 
 FORMATS = list(AudioFormat)
@@ -69,3 +71,27 @@ def test_a_stream_in_another_format_than_expected_changes_the_models() -> None:
     lost = call.receive(ev.ModelClosed("1006", "gone", permanent=False), 1.0)
     opened = [command for command in lost if isinstance(command, cmd.OpenModel | cmd.ConfigureAudio)]
     assert opened == [cmd.OpenModel(), cmd.ConfigureAudio(AudioFormat.PCMA)]
+
+
+def test_what_was_kept_of_another_format_is_not_handed_to_the_model() -> None:
+    """The model was lost while the caller was being moved; the caller comes back on a stream that speaks otherwise."""
+    targets = {"desk": TransferTarget("+14155550100")}
+    call = Call(CallPlan(transfer_targets=targets))
+    for at_s, event in (
+        (0.0, ev.CallOffered()),
+        (0.1, ev.StreamStarted("s", AudioFormat.PCMU)),
+        (0.2, ev.SessionReady("sess")),
+        (1.0, ev.OperatorAsked("c1", "desk", AskTransfer("desk"))),
+    ):
+        started = call.receive(event, at_s)
+    (transfer,) = (command for command in started if isinstance(command, cmd.StartTransfer))
+    assert call.phase is Phase.TRANSFERRING
+    call.receive(ev.ModelClosed("1006", "gone", permanent=False), 1.1)
+    old, new = of_ms(AudioFormat.PCMU, 99), of_ms(AudioFormat.PCM24, 99)
+    call.receive(ev.CallerAudio(old), 1.2)
+    call.receive(ev.LegEnded(ev.LegEnd.SOCKET_LOST), 1.3)
+    call.receive(ev.TransferProgress(transfer.transfer_id, ev.TransferState.BUSY), 2.0)
+    call.receive(ev.StreamStarted("s2", AudioFormat.PCM24), 2.1)
+    call.receive(ev.CallerAudio(new), 2.2)
+    told = call.receive(ev.SessionReady("sess2"), 2.3)
+    assert [command.payload for command in told if isinstance(command, cmd.AppendAudio)] == [new]
