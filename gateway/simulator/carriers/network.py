@@ -72,7 +72,6 @@ class CarrierNetwork:
         self.carrier = carrier
         self.keys = keys
         self.public_url = public_url
-        self.stream_origin = "ws" + public_url.removeprefix("http")
         self.calls: dict[str, LiveCall] = {}
         """By the carrier's id, live and ended."""
         self.rng = random.Random(seed)
@@ -84,6 +83,11 @@ class CarrierNetwork:
         self._parties = {party.number: party.behaviour for party in parties}
         self._everybody = everybody
         self.rest = carrier.rest(self) if carrier.rest is not None else None
+
+    @property
+    def stream_origin(self) -> str:
+        """The public origin, for WebSockets."""
+        return "ws" + self.public_url.removeprefix("http")
 
     async def call(self, plan: Plan) -> CarrierReport:
         """Have somebody call a number, and return when the call is over. Never raises for what the application did."""

@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from gateway.simulator.carrier import CallReport, LineModel
+from gateway.simulator.carriers.ear import FLOOD, NOT_A_FRAME, OVERRUN, TOO_LONG, TOO_MANY_MARKS, TOO_SHORT
 from gateway.simulator.carriers.encoding import Decoder, Encoder, Encoding
 from gateway.simulator.carriers.frame import Frame, Limits, WireLog
-from gateway.simulator.carriers.stream import FLOOD, NOT_A_FRAME, OVERRUN, TOO_LONG, TOO_MANY_MARKS, TOO_SHORT, Stream
+from gateway.simulator.carriers.stream import UNANSWERED, Stream
 from gateway.wire import PipeEnd, WireClosed, pipe
 from tests.clock import run
 from tests.simulator.carriers.toy import ToyWire
@@ -185,7 +186,7 @@ def test_an_application_that_does_not_answer_the_stop_is_left_after_two_seconds(
         await asyncio.sleep(2.1)
 
     desk, code = stream(ToyWire(awaits_gone=True), script)
-    assert code is None and desk.warned == [TOO_LONG]
+    assert code is None and desk.warned == [UNANSWERED]
 
 
 @pytest.mark.parametrize("encoding", Encoding)
