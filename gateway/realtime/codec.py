@@ -71,6 +71,8 @@ CREATE_PREFIX = "create:"
 """Our `event_id` of a `response.create` is this and the wish's id; an error about it names it."""
 SESSION_UPDATE_ID = "session_update"
 SIGN_OF_LIFE_ID = "sign_of_life"
+AUDIO_ID = "session_audio"
+"""Our `event_id` of an update of the formats; an error about it names it."""
 SIGN_OF_LIFE = json.dumps({"type": "session.update", "event_id": SIGN_OF_LIFE_ID, "session": {"type": "realtime"}})
 """Changes nothing (updates are merged, protocols §2) and must be answered, by `session.updated` or an error."""
 
@@ -163,7 +165,8 @@ def _configured(command: ConfigureTurns | ConfigureLanguage | ConfigureAudio) ->
             audio = {"input": {"turn_detection": turn_detection(turns, creates=creates, interrupts=interrupts)}}
         case ConfigureAudio(form):
             audio = {side: {"format": audio_format(form)} for side in ("input", "output")}
-    return {"type": "session.update", "session": {"type": "realtime", "audio": audio}}
+    about = {"event_id": AUDIO_ID} if isinstance(command, ConfigureAudio) else {}
+    return {"type": "session.update", **about, "session": {"type": "realtime", "audio": audio}}
 
 
 def audio_format(audio: AudioFormat) -> dict[str, Any]:
@@ -343,6 +346,12 @@ def _error(message: Message) -> list[Event]:
         return []
     wish = about.removeprefix(CREATE_PREFIX) if isinstance(about, str) and about.startswith(CREATE_PREFIX) else ""
     return [ModelFault(code, str(error.get("message") or "")[:500], wish[:MAX_ID])]
+
+
+def is_about(error: Message, event_id: str) -> bool:
+    """Tell whether an `error` event is about what we sent with this id."""
+    about = error.get("error")
+    return isinstance(about, dict) and about.get("event_id") == event_id
 
 
 DECODERS: Mapping[str, Callable[[Message], list[Event]]] = {

@@ -301,6 +301,8 @@ class RealtimeConnection:
         for event in events:
             if isinstance(event, ModelFault):
                 self._last_error = event.code
+                if codec.is_about(message, codec.AUDIO_ID):
+                    self._lost("session_refused", f"the stream's audio format is refused: {event.code}", permanent=True)
             if not self._over.is_set():
                 self._feed(event)
 
