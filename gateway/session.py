@@ -162,7 +162,7 @@ class CallSession:
         if self._over.is_set():
             return
         self._waiting.append(event)
-        if self._stepping:
+        if self._stepping or self._group is None:  # its task has not begun: the offer comes first
             return
         self._stepping = True
         rearm = False
@@ -193,7 +193,11 @@ class CallSession:
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
+                early = [*self._waiting]
+                self._waiting.clear()
                 self.feed(CallOffered())
+                for event in early:
+                    self.feed(event)
                 if self._ports.brief is not None:
                     self._start(self._brief(self._ports.brief), "brief")
                 try:

@@ -201,3 +201,26 @@ def test_a_call_that_closes_late_does_not_overwrite_how_the_one_after_it_ended()
         return registry.outcome("CA1")
 
     assert run(main()) == Ended("", cmd.EndReason.CALLER_HANGUP, 1)
+
+
+def test_a_stream_that_comes_with_its_offer_begins_after_it() -> None:
+    """Where the socket itself is the offer, the stream is there before the call's task has begun."""
+
+    async def main() -> None:
+        told: list[str] = []
+
+        class Heard(NoBook):
+            def event(self, event: ev.Event, now: float) -> None:
+                told.append(type(event).__name__)
+
+        ports = Ports(OwnModel, no_tools, Heard())
+        session = CallSession("call_1", OFFER, CallPlan(), ports)
+        session.attach(OwnLeg(), "MZ1")
+        session.feed(ev.CallerAudio("/w=="))
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(session.run())
+            await asyncio.sleep(0.1)
+            running.cancel()
+        assert told[:3] == ["CallOffered", "StreamStarted", "CallerAudio"]
+
+    run(main())

@@ -6,7 +6,7 @@ nothing and the carrier's error callback says why.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from fastapi import WebSocket
 from starlette.websockets import WebSocketDisconnect, WebSocketState
@@ -48,17 +48,17 @@ class MediaSockets:
         admit: Callable[[WebSocket], bool],
         *,
         manner: Manner | None = None,
-        subprotocol: str | None = None,
+        subprotocols: Sequence[str] = (),
     ) -> None:
         """`open_codec` gets the upgrade, whose headers or query may belong to the start.
 
-        `subprotocol` is selected where the carrier offers it; it hangs up otherwise.
+        Of `subprotocols` the first that the carrier offers is selected; it hangs up when none is.
         """
         self._claim = claim
         self._open_codec = open_codec
         self._admit = admit
         self._manner = manner or Manner()
-        self._subprotocol = subprotocol
+        self._subprotocols = subprotocols
         self._unstarted = 0
         self._legs: dict[str, StreamLeg] = {}
         """The stream of each call, by the carrier's id of the call."""
@@ -76,7 +76,7 @@ class MediaSockets:
             await websocket.close(1008)
             return
         offered = websocket.scope.get("subprotocols", ())
-        await websocket.accept(self._subprotocol if self._subprotocol in offered else None)
+        await websocket.accept(next((name for name in self._subprotocols if name in offered), None))
         socket, codec = WebSocketSocket(websocket), self._open_codec(websocket)
         early: list[str] = []
         started = await self._started(socket, codec, early)

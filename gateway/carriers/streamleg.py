@@ -52,6 +52,9 @@ class Manner:
     """Audio sent between a clear and its acknowledgement might be dropped too: it waits."""
     reorders: bool = False
     """The carrier does not promise the order of the caller's frames."""
+    close_is_hang_up: bool = False
+    """The carrier has no goodbye: it closes the socket in order (1000) when the caller hangs up. One that is lost
+    ends otherwise."""
 
 
 class StreamLeg:
@@ -175,7 +178,7 @@ class StreamLeg:
             if not isinstance(first, WireClosed):
                 self._end(LegEnded(LegEnd.BROKEN, "the stream failed inside"))
                 raise first from None
-            self._end(LegEnded(LegEnd.SOCKET_LOST, f"closed with {first.code}"))
+            self._end(self._closed(first.code))
         finally:
             self._end(LegEnded(LegEnd.SOCKET_LOST, "the stream was cut off"))  # unless it has ended, as it should
             self._intake.close()
@@ -203,7 +206,11 @@ class StreamLeg:
             while not self._ended:
                 self.take(await self._socket.receive())
         except WireClosed as closed:
-            self._end(LegEnded(LegEnd.SOCKET_LOST, f"closed with {closed.code}"))
+            self._end(self._closed(closed.code))
+
+    def _closed(self, code: int) -> LegEnded:
+        hung_up = code == 1000 and self._manner.close_is_hang_up
+        return LegEnded(LegEnd.CALLER_HANGUP if hung_up else LegEnd.SOCKET_LOST, f"closed with {code}")
 
     def take(self, frame: Frame) -> None:
         """Take one frame of the carrier. Never raises."""

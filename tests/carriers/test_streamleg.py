@@ -395,3 +395,21 @@ def test_idle_silence_does_not_pile_up_while_the_carrier_takes_no_audio() -> Non
         assert len(sent) <= 12
 
     assert on_stage(test, Manner(exact_frames=True, idle_silence=True)).kinds()[-1:] == ["LegEnded"]
+
+
+@pytest.mark.parametrize(
+    ("code", "manner", "reason"),
+    [
+        (1000, Manner(close_is_hang_up=True), LegEnd.CALLER_HANGUP),
+        (1006, Manner(close_is_hang_up=True), LegEnd.SOCKET_LOST),
+        (1001, Manner(close_is_hang_up=True), LegEnd.SOCKET_LOST),
+        (1000, Manner(), LegEnd.SOCKET_LOST),
+    ],
+)
+def test_only_a_close_in_order_is_the_callers_hanging_up_where_there_is_no_goodbye(
+    code: int, manner: Manner, reason: LegEnd
+) -> None:
+    async def test(stage: Stage) -> None:
+        await stage.carrier.close(code)
+
+    assert on_stage(test, manner).told == [LegEnded(reason, f"closed with {code}")]

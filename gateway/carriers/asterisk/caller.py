@@ -15,9 +15,6 @@ from gateway.core.events import Event, LegEnd, LegEnded
 
 __all__ = ["Caller", "Dialplan"]
 
-HUNG_UP = "closed with 1000"
-"""How a stream ends that Asterisk closes in order, because its channel was hung up (`webchan_hangup`). What is lost
-ends with another code, what we close after our word."""
 FRAME_MS = 20
 PAD_S = 0.25
 """Nothing came for so long: what does not fill a frame is the end. Longer than the rhythm in which the play-out sends
@@ -52,29 +49,20 @@ class Caller:
         self._leg: Leg | None = None
         self._leaving = False
         self._fill = _Fill() if fills else None
-        self._early: list[Event] | None = None
 
     # --- as the call ----------------------------------------------------------------------------
 
     def attach(self, leg: Leg, stream_id: str, audio: AudioFormat = AudioFormat.PCMU) -> None:
-        """See `LiveCall.attach`. Soon: the call may have been offered just now, and begins in a task of its own."""
+        """See `LiveCall.attach`."""
         self._leg = leg
         if self._fill is not None:
             self._fill.begin(leg, audio)
-        self._early = []
-        asyncio.get_running_loop().call_soon(self._begin, stream_id, audio)
-
-    def _begin(self, stream_id: str, audio: AudioFormat) -> None:
         self._live.attach(self, stream_id, audio)
-        early, self._early = self._early or [], None
-        for event in early:
-            self.feed(event)
 
     def feed(self, event: Event) -> None:
-        """See `LiveCall.feed`. An orderly close that we did not ask for means that the caller has hung up."""
-        if self._early is not None:
-            self._early.append(event)
-        elif not isinstance(event, LegEnded):
+        """See `LiveCall.feed`. Asterisk closes in order when its channel is hung up (`webchan_hangup`), and after our
+        word."""
+        if not isinstance(event, LegEnded):
             self._live.feed(event)
         else:
             self._ended(event)
@@ -83,8 +71,7 @@ class Caller:
         leaving, self._leaving = self._leaving, True
         if self._fill is not None:
             self._fill.stop()
-        gone = event.reason is LegEnd.CALLER_HANGUP or event.detail == HUNG_UP
-        if gone and not leaving:
+        if event.reason is LegEnd.CALLER_HANGUP and not leaving:
             self._dialplan.hung_up(self)
             self._live.feed(LegEnded(LegEnd.CALLER_HANGUP, event.detail, call_over=True))
         else:

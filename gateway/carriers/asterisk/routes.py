@@ -18,6 +18,7 @@ from gateway.carriers.base import CallOffer, LiveCall
 from gateway.carriers.front import Front, Stream, again_of, offered
 from gateway.carriers.sockets import MediaSockets
 from gateway.carriers.stream import Started
+from gateway.carriers.streamleg import Manner
 from gateway.errors import GatewayError
 
 __all__ = ["NotAdmitted", "offer_of", "router"]
@@ -40,7 +41,8 @@ def router(front: Front, auth: BasicAuth, control: DialplanControl) -> APIRouter
         lambda started: _claim(front, control, started),
         lambda websocket: AsteriskCodec(_variables(websocket)),
         lambda websocket: auth.admits(websocket.headers.get("authorization")),
-        subprotocol="media",
+        manner=Manner(close_is_hang_up=True),
+        subprotocols=("media",),
     )
     control.supersede = media.supersede
 

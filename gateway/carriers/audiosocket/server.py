@@ -28,7 +28,7 @@ START_S = 5.0
 FIRST_AUDIO_S = 1.0
 """How long the first audio is waited for, which tells the format; without any it is PCM at 8 kHz."""
 MAX_UNSTARTED = 100
-MANNER = Manner(exact_frames=True, ahead_frames=1, idle_silence=True, echoes_marks=False)
+MANNER = Manner(exact_frames=True, ahead_frames=1, idle_silence=True, echoes_marks=False, close_is_hang_up=True)
 
 
 class Listen:

@@ -34,8 +34,6 @@ class AudioHookLeg:
         self._stream: StreamLeg | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._gives_up_s: float | None = None
-        self._early: list[Event] | None = []
-        """What comes before the call has the stream; None afterwards."""
         self.over = asyncio.Event()
         """Genesys has said that the session ends, or its socket is closed."""
 
@@ -44,18 +42,13 @@ class AudioHookLeg:
     def attach(self, leg: Leg, stream_id: str, audio: AudioFormat = AudioFormat.PCMU) -> None:
         assert isinstance(leg, StreamLeg), "our sockets make these"
         self._stream = leg
-        loop = asyncio.get_running_loop()
-        self._tick_at(loop.time() + TICK_S)
-        # The call was offered in this very step of the loop, and hears of that first.
-        loop.call_soon(self._join, stream_id, audio)
+        self._tick_at(asyncio.get_running_loop().time() + TICK_S)
+        self._call.attach(self, stream_id, audio)
 
     def feed(self, event: Event) -> None:
         if isinstance(event, LegEnded):
             self._stop()
-        if self._early is None:
-            self._call.feed(event)
-        else:
-            self._early.append(event)
+        self._call.feed(event)
 
     # --- as the call's leg --------------------------------------------------------------------
 
@@ -82,12 +75,6 @@ class AudioHookLeg:
                 await self.over.wait()
         except TimeoutError:
             await self._stream.close()
-
-    def _join(self, stream_id: str, audio: AudioFormat) -> None:
-        early, self._early = self._early or [], None
-        self._call.attach(self, stream_id, audio)
-        for event in early:
-            self._call.feed(event)
 
     # --- its clock ----------------------------------------------------------------------------
 

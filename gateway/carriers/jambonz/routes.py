@@ -19,7 +19,6 @@ from fastapi.responses import JSONResponse
 
 from gateway.bodies import BodyRefused, read_body
 from gateway.carriers.base import CallOffer, Over, TokenRefused
-from gateway.carriers.cleanclose import by_clean_close
 from gateway.carriers.front import (
     DEFAULT_APOLOGY,
     Apologise,
@@ -36,6 +35,7 @@ from gateway.carriers.jambonz.control import JambonzControl
 from gateway.carriers.jambonz.signature import SIGNATURE_HEADER, SignatureCheck
 from gateway.carriers.jambonz.verbs import SOCKET_USER, Verb, Verbs, pause
 from gateway.carriers.sockets import MediaSockets, by_token
+from gateway.carriers.streamleg import Manner
 from gateway.carriers.transfers import Stage, Transfer
 from gateway.carriers.upgradetokens import UpgradeTokens
 from gateway.core.audio import AudioFormat
@@ -104,34 +104,16 @@ class JambonzDoor:
         return user == SOCKET_USER and self.tokens.knows(password)
 
 
-class _Sockets:
-    """The media sockets, for either name of the subprotocol."""
-
-    def __init__(self, door: JambonzDoor) -> None:
-        self._by_name = {
-            name: MediaSockets(
-                by_clean_close(by_token(door.front.calls)),
-                lambda websocket: JambonzCodec(),
-                door.admits,
-                subprotocol=name,
-            )
-            for name in SUBPROTOCOLS
-        }
-
-    async def serve(self, websocket: WebSocket) -> None:
-        offers = websocket.scope.get("subprotocols", ())
-        name = next((name for name in SUBPROTOCOLS if name in offers), SUBPROTOCOLS[0])
-        await self._by_name[name].serve(websocket)
-
-    def supersede(self, carrier_call_id: str) -> None:
-        for sockets in self._by_name.values():
-            sockets.supersede(carrier_call_id)
-
-
 def router(door: JambonzDoor) -> APIRouter:
     """Return the routes under `/jambonz`."""
     routes = APIRouter(prefix="/jambonz", include_in_schema=False)
-    media = _Sockets(door)
+    media = MediaSockets(
+        by_token(door.front.calls),
+        lambda websocket: JambonzCodec(),
+        door.admits,
+        manner=Manner(close_is_hang_up=True),
+        subprotocols=SUBPROTOCOLS,
+    )
 
     @routes.post("/call")
     async def call(request: Request) -> Response:
@@ -258,7 +240,7 @@ async def _status(door: JambonzDoor, fields: Fields, attempt_id: str) -> None:
         door.front.calls.hung_up(call)
 
 
-def _transferred(door: JambonzDoor, media: _Sockets, fields: Fields, request: Request) -> list[Verb]:
+def _transferred(door: JambonzDoor, media: MediaSockets, fields: Fields, request: Request) -> list[Verb]:
     call, dialled = fields["call_sid"], _text(fields, "dial_call_status")
     transfer = door.control.newest(call, _ticket(request))
     if _text(fields, "call_status") in TERMINAL:
@@ -282,7 +264,7 @@ def _transferred(door: JambonzDoor, media: _Sockets, fields: Fields, request: Re
 
 
 def _come_back(
-    door: JambonzDoor, media: _Sockets, transfer: Transfer, state: TransferState, attempt_id: str
+    door: JambonzDoor, media: MediaSockets, transfer: Transfer, state: TransferState, attempt_id: str
 ) -> list[Verb] | None:
     """Bring a caller whose transfer failed back to the agent, who learns why; None when there is no way back."""
     try:

@@ -17,7 +17,6 @@ from fastapi import APIRouter, Request, Response, WebSocket
 
 from gateway.bodies import BodyRefused, read_body
 from gateway.carriers.base import CallOffer, LiveCall, Over, TokenRefused
-from gateway.carriers.cleanclose import by_clean_close
 from gateway.carriers.front import DEFAULT_APOLOGY, Apologise, Front, HangUp, Next, Stream, after, again_of, offered
 from gateway.carriers.plivo import verbs
 from gateway.carriers.plivo.codec import PlivoCodec
@@ -34,7 +33,7 @@ __all__ = ["MANNER", "PlivoDoor", "open_media", "router"]
 
 logger = logging.getLogger(__name__)
 
-MANNER = Manner(acknowledges_clear=True)
+MANNER = Manner(acknowledges_clear=True, close_is_hang_up=True)
 MAX_BODY = 64 * 1024
 BODY_S = 5.0
 MOST_FIELDS = 200
@@ -73,7 +72,7 @@ def open_media(front: Front, signatures: SignatureCheck) -> MediaSockets:
         return front.calls.claim(started.token, started.carrier_call_id, "")
 
     return MediaSockets(
-        by_clean_close(claim),
+        claim,
         lambda _: PlivoCodec(),
         lambda websocket: signatures.upgrade(_raw_path(websocket), websocket.headers),
         manner=MANNER,

@@ -17,7 +17,6 @@ from fastapi.responses import JSONResponse
 
 from gateway.bodies import BodyRefused, read_body
 from gateway.carriers.base import CallOffer, Over, TokenRefused
-from gateway.carriers.cleanclose import by_clean_close
 from gateway.carriers.front import DEFAULT_APOLOGY, Apologise, Front, HangUp, Next, Stream, after, offered
 from gateway.carriers.sockets import MediaSockets
 from gateway.carriers.streamleg import Manner
@@ -37,7 +36,7 @@ __all__ = ["MANNER", "VonageDoor", "router"]
 logger = logging.getLogger(__name__)
 
 CARRIER = "vonage"
-MANNER = Manner(exact_frames=True, acknowledges_clear=True)
+MANNER = Manner(exact_frames=True, acknowledges_clear=True, close_is_hang_up=True)
 MAX_BODY = 64 * 1024
 BODY_S = 4.0
 """Longest time for a webhook's body to arrive; Vonage waits 5 s for the answer."""
@@ -93,7 +92,7 @@ class VonageDoor:
 
 def media_sockets(streams: Streams) -> MediaSockets:
     """Return who takes the sockets."""
-    return MediaSockets(by_clean_close(streams.claim), lambda websocket: VonageCodec(), streams.admits, manner=MANNER)
+    return MediaSockets(streams.claim, lambda websocket: VonageCodec(), streams.admits, manner=MANNER)
 
 
 def router(door: VonageDoor) -> APIRouter:

@@ -113,7 +113,7 @@ def test_nothing_is_filled_after_a_clear_or_the_end(end: LegCommand) -> None:
 def test_an_orderly_close_is_a_hang_up_once() -> None:
     async def part(caller: Caller, ends: Ends) -> None:
         caller.feed(CallerAudio("/w=="))
-        caller.feed(LegEnded(LegEnd.SOCKET_LOST, "closed with 1000"))
+        caller.feed(LegEnded(LegEnd.CALLER_HANGUP, "closed with 1000"))
         caller.send(HangUp(EndReason.CALLER_HANGUP))
 
     ends = play(part)
@@ -132,10 +132,10 @@ def test_a_lost_socket_is_one() -> None:
 def test_the_close_that_we_asked_for_is_no_hang_up() -> None:
     async def part(caller: Caller, ends: Ends) -> None:
         caller.leave()
-        caller.feed(LegEnded(LegEnd.SOCKET_LOST, "closed with 1000"))
+        caller.feed(LegEnded(LegEnd.CALLER_HANGUP, "closed with 1000"))
 
     ends = play(part)
-    assert ends.events == [LegEnded(LegEnd.SOCKET_LOST, "closed with 1000")] and not ends.gone
+    assert ends.events == [LegEnded(LegEnd.CALLER_HANGUP, "closed with 1000")] and not ends.gone
 
 
 def test_how_the_caller_goes_on_is_asked_once_and_nothing_is_said_after_it() -> None:

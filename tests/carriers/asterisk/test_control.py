@@ -14,7 +14,7 @@ from gateway.carriers.asterisk.rest import Ari
 from gateway.carriers.base import CallOffer
 from gateway.carriers.front import Fallback, Front
 from gateway.core.commands import CancelTransfer, CompleteTransfer, EndReason, HangUp, StartTransfer
-from gateway.core.events import Event, LegEnd, LegEnded, TransferProgress
+from gateway.core.events import Event, TransferProgress
 from gateway.core.plan import TransferMode
 from gateway.errors import CarrierError
 from gateway.registry import Registry
@@ -298,20 +298,6 @@ def test_an_asterisk_that_refuses_to_be_told_does_not_keep_the_channel_open() ->
         assert [type(command) for command in line.sent] == [HangUp]
 
     controlled(part, Asked(500).ari())
-
-
-def test_what_comes_before_the_call_begins_is_told_after_it_has() -> None:
-    async def part(control: DialplanControl, calls: Calls) -> None:
-        line = Line()
-        caller = control.caller(line, offer(), 0, CALL, fills=False)
-        caller.attach(line, "1")
-        caller.feed(LegEnded(LegEnd.SOCKET_LOST, "closed with 1000"))
-        assert not line.events
-        await asyncio.sleep(0)
-        assert line.events == [LegEnded(LegEnd.CALLER_HANGUP, "closed with 1000", call_over=True)]
-        assert calls.gone == [CALL]
-
-    controlled(part, None)
 
 
 # --- whole calls ----------------------------------------------------------------------------------
