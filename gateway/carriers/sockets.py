@@ -75,11 +75,13 @@ class MediaSockets:
             logger.warning("refused a media socket before its upgrade")
             await websocket.close(1008)
             return
-        offered = websocket.scope.get("subprotocols", ())
-        await websocket.accept(next((name for name in self._subprotocols if name in offered), None))
         socket, codec = WebSocketSocket(websocket), self._open_codec(websocket)
         early: list[str] = []
-        started = await self._started(socket, codec, early)
+        self._unstarted += 1  # from here on, and not only once it is accepted
+        try:
+            started = await self._started(socket, codec, early) if await self._accept(websocket) else None
+        finally:
+            self._unstarted -= 1
         if started is None:
             return
         try:
@@ -92,6 +94,14 @@ class MediaSockets:
             await self._stream(direct(websocket) or socket, codec, started, session, early)
             return
         await self._close(socket)
+
+    async def _accept(self, websocket: WebSocket) -> bool:
+        offered = websocket.scope.get("subprotocols", ())
+        try:
+            await websocket.accept(next((name for name in self._subprotocols if name in offered), None))
+        except (WebSocketDisconnect, RuntimeError, OSError):  # it has gone meanwhile
+            return False
+        return True
 
     async def _stream(
         self, socket: TextSocket, codec: StreamCodec, started: Started, session: LiveCall, early: list[str]
@@ -108,7 +118,6 @@ class MediaSockets:
 
     async def _started(self, socket: TextSocket, codec: StreamCodec, early: list[str]) -> Started | None:
         """Wait for a valid start, keeping audio that overtook it; close the socket when it does not come."""
-        self._unstarted += 1
         try:
             async with asyncio.timeout(START_S):
                 while True:
@@ -129,8 +138,6 @@ class MediaSockets:
             logger.info("closed a media socket without a start: %s", refused or "nothing came in time")
             await self._close(socket)
             return None
-        finally:
-            self._unstarted -= 1
 
     async def _close(self, socket: TextSocket) -> None:
         try:
