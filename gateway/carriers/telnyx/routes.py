@@ -73,7 +73,7 @@ def router(door: TelnyxDoor) -> APIRouter:
     media = MediaSockets(
         door.callers.claim,
         lambda websocket: _codec(door, websocket),
-        lambda websocket: _is_token(_token(websocket)) is not None,
+        lambda websocket: _is_token(_token(websocket)) is not None and _waits(door, websocket),
         manner=MANNER,
     )
 
@@ -92,7 +92,7 @@ def router(door: TelnyxDoor) -> APIRouter:
             logger.warning("refused a signed webhook: %s", broken)
             return _text("malformed", 400)
         if event is not None and _first_time(door, event) and not await _take(door, event):
-            del door.seen[event.event_id]
+            door.seen.pop(event.event_id, None)
             return _text("draining", 503)
         return Response(status_code=200)
 
@@ -131,6 +131,11 @@ def _codec(door: TelnyxDoor, websocket: WebSocket) -> TelnyxCodec:
     token = _token(websocket)
     line = door.callers.expected(token)
     return TelnyxCodec(token) if line is None else _LineCodec(token, line, door.callers)
+
+
+def _waits(door: TelnyxDoor, websocket: WebSocket) -> bool:
+    """Whether a call waits for this stream: a stranger's socket is refused before it costs anything."""
+    return door.callers.expected(_token(websocket)) is not None
 
 
 def _token(websocket: WebSocket) -> str:
