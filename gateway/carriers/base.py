@@ -29,6 +29,9 @@ __all__ = [
     "TokenRefused",
 ]
 
+MAX_NUMBER = 64
+"""Longest text that is kept as a number."""
+
 Feed = Callable[[Event], None]
 """The owner's `feed`: synchronous, may be called from any callback of the owner's event loop."""
 
@@ -53,6 +56,16 @@ class CallOffer:
     """What the carrier was asked to speak; its stream has the last word, see `LiveCall.attach`."""
     comes_back: bool = True
     """Whether the carrier asks for its next instruction when the stream is over, so that a call can be handed over."""
+
+    def __post_init__(self) -> None:
+        # Whoever calls may write anything as their number, and it goes into records, requests and pages: no database
+        # takes a NUL, no request half a surrogate pair, and a line break may be an instruction.
+        object.__setattr__(self, "from_number", _printable(self.from_number))
+        object.__setattr__(self, "to_number", _printable(self.to_number))
+
+
+def _printable(number: str) -> str:
+    return "".join(filter(str.isprintable, number[:MAX_NUMBER]))
 
 
 class Leg(Protocol):
