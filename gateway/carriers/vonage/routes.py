@@ -142,7 +142,9 @@ async def _signed(request: Request, door: VonageDoor) -> Fields | None:
     fields: object
     try:
         if request.method == "GET":
-            pairs = parse_qsl(request.url.query, keep_blank_values=True, max_num_fields=200)
+            # As received: `request.url` is put together with the Host, which anyone can send.
+            query: bytes = request.scope["query_string"]
+            pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=200)
             fields, payload = dict(pairs), query_payload(pairs)
         else:
             fields, payload = json.loads(body), body
@@ -164,8 +166,8 @@ async def _answer(door: VonageDoor, fields: Fields, attempt_id: str) -> list[Act
     call = fields["uuid"]
     context = Context(
         call=call,
-        from_number=plus(fields.get("from", "")[:MAX_NUMBER]),
-        to_number=plus(fields.get("to", "")[:MAX_NUMBER]),
+        from_number=_number(fields, "from"),
+        to_number=_number(fields, "to"),
         direction="outbound" if attempt_id else "inbound",
         attempt_id=attempt_id,
     )
@@ -260,6 +262,11 @@ def _come_back(door: VonageDoor, context: Context, transfer: Transfer, state: Tr
     door.media.supersede(context.call)
     door.control.tell(transfer, state)
     return door.render(Stream(resumed.token, resumed.again, context.attempt_id), context)
+
+
+def _number(fields: Fields, key: str) -> str:
+    """Return a number as E.164; of anything else what can be printed: it goes back to Vonage as `from`."""
+    return plus("".join(filter(str.isprintable, fields.get(key, "")[:MAX_NUMBER])))
 
 
 def _lasted(fields: Fields) -> bool:

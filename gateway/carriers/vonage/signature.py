@@ -23,6 +23,8 @@ __all__ = ["JwtCheck", "query_payload"]
 ALGORITHM = "HS256"
 TOLERANCE_S = 300
 """How old or how far ahead the signed time may be."""
+MAX_TIME_BITS = 40
+"""A longer integer is no time, and may not even fit into a float."""
 MAX_TOKEN = 4096
 MAX_ID = 200
 KEPT_IDS = 20_000
@@ -83,6 +85,8 @@ class JwtCheck:
     def _first_time(self, claims: Mapping[str, Any]) -> bool:
         issued_at, token_id = claims.get("iat"), claims.get("jti")
         if not isinstance(issued_at, int | float) or isinstance(issued_at, bool):
+            return False
+        if isinstance(issued_at, int) and issued_at.bit_length() > MAX_TIME_BITS:
             return False
         now = self._wall()
         if not abs(now - issued_at) <= TOLERANCE_S:  # so written, a NaN is refused too
