@@ -154,6 +154,28 @@ def test_after_a_clear_audio_and_marks_work_as_before(rig: type[Rig]) -> None:
 
 
 @rigs
+def test_what_follows_a_clear_is_neither_held_back_nor_told_late(rig: type[Rig]) -> None:
+    """The lead that the carrier had is gone with the clear."""
+
+    async def test(stage: Stage) -> None:
+        await play(stage, 400)
+        await asyncio.sleep(0.1)
+        stage.leg.send(cmd.ClearAudio())
+        await asyncio.sleep(0.05)
+        stage.asked.clear()
+        whole = await play(stage, 200, seed=3)
+        stage.leg.send(cmd.SendMark("item_2:0"))
+        await asyncio.sleep(0.15)
+        assert stage.told == []
+        await asyncio.sleep(0.15)
+        assert stage.rig.played(whole) in on_wire(stage)
+        if not stage.rig.echoes_marks:
+            assert stage.told == [MarkPlayed("item_2:0")]
+
+    staged(rig, test)
+
+
+@rigs
 def test_nothing_that_was_cleared_before_it_left_is_sent_after(rig: type[Rig]) -> None:
     async def test(stage: Stage) -> None:
         await play(stage, 400)
