@@ -10,7 +10,7 @@ import logging
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 
 from gateway.carriers.audiosocket.codec import AudioSocketCodec
 from gateway.carriers.audiosocket.framing import Framed, TcpPieces
@@ -63,6 +63,8 @@ class Listen:
 
     def _check(self, address: str) -> None:
         parsed = ip_address(address)
+        if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
+            parsed = parsed.ipv4_mapped  # what it binds to; in itself it counts as private
         if parsed.is_unspecified or not (parsed.is_loopback or parsed.is_private):
             raise ConfigError(
                 "GATEWAY_AUDIOSOCKET_LISTEN: AudioSocket has neither TLS nor a password; name one address of loopback "

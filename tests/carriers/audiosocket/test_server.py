@@ -252,7 +252,16 @@ def test_rubbish_in_a_call_ends_it_as_broken_and_nothing_else(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    "text", ["0.0.0.0:9092", "[::]:9092", "8.8.8.8:9092", "[2001:4860:4860::8888]:9092", "127.0.0.1:99999"]
+    "text",
+    [
+        "0.0.0.0:9092",
+        "[::]:9092",
+        "8.8.8.8:9092",
+        "[2001:4860:4860::8888]:9092",
+        "[::ffff:8.8.8.8]:9092",
+        "[::ffff:0.0.0.0]:9092",
+        "127.0.0.1:99999",
+    ],
 )
 def test_it_does_not_listen_in_public(text: str) -> None:
     with pytest.raises(ConfigError, match="GATEWAY_AUDIOSOCKET_LISTEN"):
