@@ -34,8 +34,8 @@ logger = logging.getLogger(__name__)
 MAX_BODY = 64 * 1024
 BODY_S = 5.0
 """Longest time for a webhook's body to arrive."""
-KEPT_IDS = 4096
-"""Events that are remembered; a signature is valid for a few minutes only."""
+KEPT_IDS = 20_000
+"""Events that are remembered: thirty a second, for as long as a signature is valid."""
 TOKEN = "x-telnyx-streaming-auth-token"
 MANNER = Manner(exact_frames=True, idle_silence=True, reorders=True)
 """Telnyx takes no less than 20 ms a message, does not promise the order of its own, and ends a call as if it were hung
