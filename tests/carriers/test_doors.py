@@ -326,6 +326,48 @@ def test_a_body_that_does_not_end_is_given_up_before_long(name: str, tmp_path: P
     go(test())
 
 
+# --- replays, and development -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", CARRIERS)
+def test_a_replayed_offer_is_one_call_and_begins_none_anew(name: str, tmp_path: Path) -> None:
+    carrier = CARRIERS[name]
+
+    async def test() -> None:
+        async with all_doors(tmp_path) as it:
+            body = carrier.body()
+            headers = carrier.headers(body)
+            for _ in range(3):
+                await it.http.post(carrier.url, content=body, headers=headers)
+            assert it.gateway.registry.live <= 1
+            assert len(it.gateway.registry._tokens) <= 1
+            await asyncio.sleep(90)
+            for _ in range(3):
+                answer = await it.http.post(carrier.url, content=body, headers=headers)
+                assert answer.status_code < 500
+                assert it.gateway.registry.live == 0
+            assert len(it.store.calls) == 1
+
+    go(test())
+
+
+@pytest.mark.parametrize("name", CARRIERS)
+def test_in_development_the_unsigned_are_let_in_and_the_forged_are_not(name: str, tmp_path: Path) -> None:
+    carrier, here = CARRIERS[name], "http://127.0.0.1:8000"
+
+    async def test() -> None:
+        async with all_doors(tmp_path, {"allow_unsigned": True, "public_url": here}) as it:
+            url = here + carrier.path
+            for headers in (empty(carrier), forged(carrier, url)):
+                answer = await it.http.post(url, content=carrier.body(), headers=headers)
+                assert answer.status_code in (401, 403)
+                untouched(it)
+            answer = await it.http.post(url, content=carrier.body(), headers=unsigned(carrier))
+            assert answer.status_code == (403 if name == "openai" else 200)
+
+    go(test())
+
+
 # --- who waits ------------------------------------------------------------------------------------
 
 
