@@ -27,6 +27,11 @@ MOST_PACKET_BYTES = 960
 MAX_BAD_MESSAGES = 50
 KEY_GAP_S = 0.02
 """Keys that come faster were pressed by no finger."""
+GONE_S = 10.0
+"""A browser of which no packet came for so long is gone: one that is muted or quiet still reports what it receives,
+every few seconds."""
+LOOK_S = 1.0
+"""How often packets are counted."""
 LINGER_S = 0.2
 """After the last frame: the browser's jitter buffer still has the end of the goodbye."""
 HUNG_UP = LegEnded(LegEnd.SOCKET_LOST, "we hung up")
@@ -37,6 +42,9 @@ class Line(Protocol):
 
     def play(self, frame: bytes) -> bool:
         """Send 20 ms of mu-law; False when the browser's connection does not take it any more."""
+
+    async def arrived(self) -> int:
+        """Return how many packets have come so far, of whatever kind."""
 
     async def close(self) -> None:
         """Close it; safe to call twice."""
@@ -115,7 +123,8 @@ class BrowserLeg:
         of one that is cancelled, when it hangs up."""
         try:
             async with asyncio.TaskGroup() as group:
-                pumps = [group.create_task(self._pacer.run()), group.create_task(self._intake.run())]
+                work = (self._pacer.run(), self._intake.run(), self._watch())
+                pumps = [group.create_task(pump) for pump in work]
                 await self._over.wait()
                 for pump in pumps:
                     pump.cancel()
@@ -131,6 +140,17 @@ class BrowserLeg:
     async def close(self) -> None:
         """Have `run` close the line."""
         self._over.set()
+
+    async def _watch(self) -> None:
+        """End the stream of a browser that has vanished: the network tells nobody, and ICE notices after 30 s."""
+        loop = asyncio.get_running_loop()
+        arrived, since_s = await self._line.arrived(), loop.time()
+        while loop.time() - since_s < GONE_S:
+            await asyncio.sleep(LOOK_S)
+            now_arrived = await self._line.arrived()
+            if now_arrived != arrived:
+                arrived, since_s = now_arrived, loop.time()
+        self.end(LegEnded(LegEnd.SOCKET_LOST, f"nothing came from the browser for {GONE_S:.0f} s"))
 
     def _play(self, frame: bytes) -> None:
         self._played += 1

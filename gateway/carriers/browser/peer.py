@@ -18,6 +18,7 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from aiortc.rtcdatachannel import RTCDataChannel
 from aiortc.rtcrtpreceiver import RTCRtpReceiver
 from aiortc.rtp import RtpPacket
+from aiortc.stats import RTCTransportStats
 from av import Packet
 
 from gateway.carriers.browser.codec import CHANNEL
@@ -112,6 +113,11 @@ class Peer:
     def play(self, frame: bytes) -> bool:
         """See `Line.play`."""
         return self._voice.put(frame)
+
+    async def arrived(self) -> int:
+        """See `Line.arrived`."""
+        stats = await self._connection.getStats()
+        return sum(part.packetsReceived for part in stats.values() if isinstance(part, RTCTransportStats))
 
     async def close(self) -> None:
         """See `Line.close`."""

@@ -76,6 +76,11 @@ class Page:
     def say(self, **message: str) -> None:
         self.channel.send(json.dumps(message))
 
+    async def vanish(self) -> None:
+        """Be gone without a word, as a browser that is killed: only its sockets close."""
+        assert self._connection.sctp is not None
+        await self._connection.sctp.transport.transport.stop()
+
     async def close(self) -> None:
         await self._connection.close()
 

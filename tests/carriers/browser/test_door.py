@@ -11,6 +11,7 @@ import pytest
 from aiortc.codecs.g711 import PcmuDecoder, PcmuEncoder
 
 from gateway.carriers.base import Draining, Full
+from gateway.carriers.browser import leg
 from gateway.carriers.browser.door import BrowserDoor
 from gateway.carriers.browser.leg import HUNG_UP
 from gateway.core.commands import EndReason, HangUp, PlayAudio, SendMark
@@ -92,6 +93,21 @@ def test_a_page_that_goes_away_ends_the_call_as_lost() -> None:
 
     (ended,) = during_a_call(work).told(LegEnded)
     assert isinstance(ended, LegEnded) and ended.reason is LegEnd.SOCKET_LOST
+
+
+def test_a_browser_that_is_killed_is_noticed_and_one_that_is_quiet_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leg, "GONE_S", 3.0)
+    monkeypatch.setattr(leg, "LOOK_S", 0.1)
+
+    async def work(calls: Exchange, page: Page) -> None:
+        await asyncio.sleep(4.5)
+        assert not calls.told(LegEnded), "its microphone was silent all the time"
+        await page.vanish()
+        await wait_for(lambda: calls.told(LegEnded))
+
+    (ended,) = during_a_call(work).told(LegEnded)
+    assert isinstance(ended, LegEnded) and ended.reason is LegEnd.SOCKET_LOST
+    assert "nothing came" in ended.detail
 
 
 def test_our_hang_up_closes_the_connection_and_is_told_once_it_is_closed() -> None:

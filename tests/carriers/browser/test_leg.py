@@ -3,11 +3,12 @@
 import asyncio
 import base64
 import json
+import math
 from collections.abc import Awaitable, Callable
 
 import pytest
 
-from gateway.carriers.browser.leg import HUNG_UP, MAX_BAD_MESSAGES, BrowserLeg
+from gateway.carriers.browser.leg import GONE_S, HUNG_UP, LOOK_S, MAX_BAD_MESSAGES, BrowserLeg
 from gateway.core.commands import ClearAudio, EndReason, HangUp, PlayAudio, SendDigits, SendMark
 from gateway.core.digits import KEY_S
 from gateway.core.events import CallerAudio, Dtmf, Event, LegEnd, LegEnded, MarkPlayed
@@ -22,6 +23,11 @@ class Wire:
         self.frames: list[bytes] = []
         self.closed = False
         self.takes = True
+        self.lost_at_s = math.inf
+
+    async def arrived(self) -> int:
+        """A browser that is muted reports every five seconds."""
+        return int(min(asyncio.get_running_loop().time(), self.lost_at_s) // 5)
 
     def play(self, frame: bytes) -> bool:
         self.frames.append(frame)
@@ -180,3 +186,18 @@ def test_a_line_that_takes_no_more_ends_the_call() -> None:
 
     (ended,) = a_call(work).told()
     assert isinstance(ended, LegEnded) and ended.reason is LegEnd.SOCKET_LOST
+
+
+def test_a_browser_that_vanishes_is_noticed_within_about_ten_seconds() -> None:
+    async def work(call: Call) -> None:
+        loop = asyncio.get_running_loop()
+        call.wire.lost_at_s = loop.time() + 60
+        await asyncio.sleep(60)
+        assert not call.told(), "a muted browser is there"
+        await asyncio.sleep(GONE_S + 2 * LOOK_S)
+
+    assert call_ends(a_call(work)) == [LegEnded(LegEnd.SOCKET_LOST, "nothing came from the browser for 10 s")]
+
+
+def call_ends(call: Call) -> list[Event]:
+    return [event for event in call.told() if isinstance(event, LegEnded)]

@@ -9,9 +9,10 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from plivo.utils.signature_v3 import get_signature_v3
 from twilio.request_validator import RequestValidator
 
@@ -148,11 +149,38 @@ class SignalWire(Twilio):
 
 class Telnyx(JsonRig):
     name = package = "telnyx"
-    settings = {"telnyx_public_key": b64(bytes(range(32))), "telnyx_api_key": "KEY_telnyx"}
+    signing = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+    settings = {"telnyx_public_key": b64(signing.public_key().public_bytes_raw()), "telnyx_api_key": "KEY_telnyx"}
     call_id = "v3:WZTgPLmJyAfBvZl2wr2kyeWKPBbVx0bqkZC0NgpEWn3h1234567890"
     account_id = "conn_1"
     encoding = "PCMU"
     exact_bytes = 160
+
+    def webhook(self) -> Webhook | None:
+        payload = {
+            "call_control_id": self.call_id,
+            "call_leg_id": "428c31b6-7af4-4bcb-b7f5-5013ef9657c1",
+            "call_session_id": "428c31b6-abf3-3bc1-b7f4-5013ef9657c1",
+            "connection_id": self.account_id,
+            "client_state": None,
+            "direction": "incoming",
+            "from": "+14155550101",
+            "to": "+14155550199",
+            "state": "parked",
+            "offered_codecs": f"{self.encoding},G722",
+        }
+        event = {
+            "record_type": "event",
+            "event_type": "call.initiated",
+            "id": str(uuid4()),
+            "occurred_at": "2026-11-22T06:00:00.000000Z",
+            "payload": payload,
+        }
+        body = json.dumps({"data": event, "meta": {"attempt": 1}}).encode()
+        stamp = str(int(time.time()))
+        signature = b64(self.signing.sign(stamp.encode() + b"|" + body))
+        headers = {"telnyx-signature-ed25519": signature, "telnyx-timestamp": stamp, "content-type": "application/json"}
+        return Webhook("POST", "/telnyx/voice", headers, body)
 
     def upgrade(self, token: str) -> tuple[str, dict[str, str]]:
         return "/telnyx/media", {"x-telnyx-streaming-auth-token": token}
@@ -756,12 +784,18 @@ class Packets:
         self.leg: BrowserLeg | None = None
         self._played: asyncio.Queue[bytes] = asyncio.Queue()
         self._closed = asyncio.Event()
+        self._reports = 0
 
     # the line
 
     def play(self, frame: bytes) -> bool:
         self._played.put_nowait(frame)
         return True
+
+    async def arrived(self) -> int:
+        """A browser always reports: one more than at the last look."""
+        self._reports += 1
+        return self._reports
 
     async def receive(self) -> str | bytes:
         getting = asyncio.ensure_future(self._played.get())
