@@ -6,17 +6,34 @@ is in `carriers/NAME/README.md`.
 
 import base64
 import binascii
+import re
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings
 
-__all__ = ["PREFIX", "CarrierSettings", "secret"]
+__all__ = ["NAME_64", "PREFIX", "CarrierSettings", "secret", "shaped"]
 
 PREFIX = "GATEWAY_"
-E164 = r"^\+[1-9]\d{6,14}$"
+MIN_SECRET_CHARS = 16
+
+
+def shaped(pattern: str, words: str) -> AfterValidator:
+    """Return the check of a text that matches `pattern` as a whole; `words` say what it should be, without regexes."""
+    compiled = re.compile(pattern, re.ASCII)
+
+    def check(value: str | None) -> str | None:
+        if value is not None and not compiled.fullmatch(value):
+            raise ValueError(f"should be {words}")
+        return value
+
+    return AfterValidator(check)
+
+
+NAME_64 = shaped(r"[A-Za-z0-9_.-]{1,64}", "letters, digits, _ . -; 64 at most")
+NAME_79 = shaped(r"[A-Za-z0-9_.-]{1,79}", "letters, digits, _ . -; 79 at most")
 
 
 def secret(name: str, description: str, *, plain: str = "") -> Any:
@@ -37,8 +54,8 @@ class CarrierSettings(BaseSettings):
     telnyx_api_url: str = Field(
         default="https://api.telnyx.com", description="Origin of Telnyx' API, or of a simulator."
     )
-    telnyx_connection_id: str | None = Field(
-        default=None, pattern=r"^[0-9]{1,24}$", description="Voice app that calls are placed from; none: none are."
+    telnyx_connection_id: Annotated[str | None, shaped(r"[0-9]{1,24}", "the digits of the app's id")] = Field(
+        default=None, description="Voice app that calls are placed from; none: none are."
     )
 
     signalwire_signing_key: SecretStr | None = secret(
@@ -58,8 +75,8 @@ class CarrierSettings(BaseSettings):
     plivo_auth_token: SecretStr | None = secret(
         "plivo_auth_token", "Checks every Plivo webhook and stream, and uses its API. Opens `/plivo`."
     )
-    plivo_auth_id: str | None = Field(
-        default=None, pattern=r"^[A-Za-z0-9]{10,40}$", description="Account; needed for transfers by REST."
+    plivo_auth_id: Annotated[str | None, shaped(r"[A-Za-z0-9]{10,40}", "10 to 40 letters and digits")] = Field(
+        default=None, description="Account; needed for transfers by REST."
     )
     plivo_api_url: str = Field(default="https://api.plivo.com", description="Origin of Plivo's API, or of a simulator.")
 
@@ -89,22 +106,21 @@ class CarrierSettings(BaseSettings):
     asterisk_password: SecretStr | None = secret(
         "asterisk_password", "Password that Asterisk's chan_websocket presents. Opens `/asterisk`."
     )
-    asterisk_username: str = Field(
-        default="asterisk", pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="User name that goes with it."
-    )
+    asterisk_username: Annotated[str, NAME_64] = Field(default="asterisk", description="User name that goes with it.")
     asterisk_ari_url: str | None = Field(
         default=None, description="Origin of Asterisk's REST interface, for transfer and hang-up of the caller's leg."
     )
     asterisk_ari_username: str = Field(default="gateway", description="ARI user.")
     asterisk_ari_password: SecretStr | None = secret("asterisk_ari_password", "Password of the ARI user.")
-    asterisk_dial_context: str = Field(
+    asterisk_dial_context: Annotated[str, NAME_79] = Field(
         default="gateway-out",
-        pattern=r"^[A-Za-z0-9_.-]{1,79}$",
         description="Dialplan context that callers are sent to when they are transferred; the extension is the number.",
     )
-    audiosocket_listen: str | None = Field(
+    audiosocket_listen: Annotated[
+        str | None,
+        shaped(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+):\d{1,5}", "HOST:PORT such as 127.0.0.1:9092, or [::1]:9092"),
+    ] = Field(
         default=None,
-        pattern=r"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+):\d{1,5}$",
         description="HOST:PORT on which AudioSocket is served, loopback or a private network: it has neither TLS nor "
         "a password. None: it is not.",
     )
@@ -123,6 +139,24 @@ class CarrierSettings(BaseSettings):
     def doors(self) -> list[str]:
         """The carriers beside Twilio that these settings open, by the names of their packages."""
         return [name for name, opened_by in OPENED_BY.items() if opened_by(self)]
+
+    @property
+    def short_secrets(self) -> list[str]:
+        """The variables whose secret keeps strangers out and is short enough to be guessed."""
+        given = {
+            "SIGNALWIRE_SIGNING_KEY": self.signalwire_signing_key,
+            "PLIVO_AUTH_TOKEN": self.plivo_auth_token,
+            "VONAGE_SIGNATURE_SECRET": self.vonage_signature_secret,
+            "JAMBONZ_WEBHOOK_SECRET": self.jambonz_webhook_secret,
+            "GENESYS_API_KEY": self.genesys_api_key,
+            "GENESYS_CLIENT_SECRET": self.genesys_client_secret,
+            "ASTERISK_PASSWORD": self.asterisk_password,
+        }
+        return [
+            PREFIX + name
+            for name, secret_ in given.items()
+            if secret_ is not None and len(secret_.get_secret_value()) < MIN_SECRET_CHARS
+        ]
 
     @field_validator("telnyx_public_key")
     @classmethod
@@ -151,6 +185,14 @@ class CarrierSettings(BaseSettings):
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username is not None:
             raise ValueError("must be an origin such as https://api.example.com, without query or user")
         return value.strip().rstrip("/")
+
+    @field_validator("asterisk_ari_url")
+    @classmethod
+    def _before_ari(cls, value: str | None) -> str | None:
+        """A path is allowed, for `prefix` of http.conf."""
+        if value is not None and "ari" in urlsplit(value).path.split("/"):
+            raise ValueError("should end before /ari, which is added by itself: http://127.0.0.1:8088")
+        return value
 
     @model_validator(mode="after")
     def _pairs(self) -> "CarrierSettings":

@@ -24,7 +24,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gateway.apikeys import KeyRing, plain_entry
-from gateway.carrierconfig import PREFIX, CarrierSettings, secret
+from gateway.carrierconfig import NAME_64, PREFIX, CarrierSettings, secret, shaped
 from gateway.errors import ConfigError
 
 __all__ = ["PREFIX", "Settings", "database_sentence", "is_loopback", "load_settings"]
@@ -93,10 +93,9 @@ class Settings(CarrierSettings):
         description="Header that carries the key: `Authorization: Bearer` or `api-key` (Azure's, and its default).",
     )
 
-    twilio_account_sid: str | None = Field(
+    twilio_account_sid: Annotated[str | None, shaped(r"AC[0-9a-fA-F]{32}", "AC and 32 hex digits")] = Field(
         default=None,
         validation_alias=AliasChoices("GATEWAY_TWILIO_ACCOUNT_SID", "TWILIO_ACCOUNT_SID"),
-        pattern=r"^AC[0-9a-fA-F]{32}$",
         description="Account; needed for outbound calls, transfer and hang-up by REST, not to answer calls.",
     )
     twilio_auth_token: SecretStr | None = secret(
@@ -105,18 +104,18 @@ class Settings(CarrierSettings):
     twilio_auth_token_secondary: SecretStr | None = secret(
         "twilio_auth_token_secondary", "Also accepted in signatures, while the token is being rotated."
     )
-    twilio_api_key_sid: str | None = Field(
+    twilio_api_key_sid: Annotated[str | None, shaped(r"SK[0-9a-fA-F]{32}", "SK and 32 hex digits")] = Field(
         default=None,
-        pattern=r"^SK[0-9a-fA-F]{32}$",
         description="API key for REST, better than the account's own token.",
     )
     twilio_api_key_secret: SecretStr | None = secret("twilio_api_key_secret", "Secret of the API key.")
     twilio_api_url: str = Field(
         default="https://api.twilio.com", description="Origin of Twilio's REST API, or of a simulator."
     )
-    twilio_from_number: str | None = Field(
+    twilio_from_number: Annotated[
+        str | None, shaped(r"\+[1-9]\d{6,14}", "a number in E.164 form: + and 7 to 15 digits, such as +14155550123")
+    ] = Field(
         default=None,
-        pattern=r"^\+[1-9]\d{6,14}$",
         description="Caller id of outbound calls, E.164; must be yours at Twilio.",
     )
     allow_unsigned: bool = Field(
@@ -133,9 +132,8 @@ class Settings(CarrierSettings):
         "client_key",
         "Key that `gateway call` and `gateway operate` present; else the first of GATEWAY_API_KEYS that is in clear.",
     )
-    node_name: str = Field(
+    node_name: Annotated[str, NAME_64] = Field(
         default_factory=_host_name,
-        pattern=r"^[A-Za-z0-9_.-]{1,64}$",
         description="What this process is called among several: told in X-Gateway-Node. The host's name by default.",
     )
     vault_ttl_s: int = Field(

@@ -124,7 +124,7 @@ def test_every_problem_is_reported_at_once_without_the_values(put: SET) -> None:
     assert refusal().splitlines() == [
         "GATEWAY_PORT: should be less than or equal to 65535",
         "GATEWAY_PUBLIC_URL: must be https; http is allowed for loopback only (host voice.example.com)",
-        "GATEWAY_TWILIO_ACCOUNT_SID: should match pattern '^AC[0-9a-fA-F]{32}$'",
+        "GATEWAY_TWILIO_ACCOUNT_SID: should be AC and 32 hex digits",
         "GATEWAY_API_KEYS: each key must have at least 16 characters",
         "GATEWAY_DIAL_COUNTRIES: unknown ISO region ZZ; two letters such as US or DE are expected",
         "GATEWAY_PUBLC_URL is not a setting; did you mean GATEWAY_PUBLIC_URL?",
@@ -258,3 +258,39 @@ def test_settings_alone_look_at_nothing_but_what_is_given(put: SET, tmp_path: Pa
 )
 def test_loopback_hosts_are_known(host: str, loopback: bool) -> None:
     assert is_loopback(host) is loopback
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("GATEWAY_AUDIOSOCKET_LISTEN", "9092", "should be HOST:PORT such as 127.0.0.1:9092, or [::1]:9092"),
+        (
+            "GATEWAY_TWILIO_FROM_NUMBER",
+            "0711 1234",
+            "should be a number in E.164 form: + and 7 to 15 digits, such as +14155550123",
+        ),
+        ("GATEWAY_TWILIO_API_KEY_SID", "SK1", "should be SK and 32 hex digits"),
+        ("GATEWAY_TELNYX_CONNECTION_ID", "x", "should be the digits of the app's id"),
+        ("GATEWAY_PLIVO_AUTH_ID", "x", "should be 10 to 40 letters and digits"),
+        ("GATEWAY_ASTERISK_USERNAME", "a b", "should be letters, digits, _ . -; 64 at most"),
+        ("GATEWAY_ASTERISK_DIAL_CONTEXT", "a b", "should be letters, digits, _ . -; 79 at most"),
+        ("GATEWAY_NODE_NAME", "a b", "should be letters, digits, _ . -; 64 at most"),
+        (
+            "GATEWAY_ASTERISK_ARI_URL",
+            "http://127.0.0.1:8088/ari",
+            "should end before /ari, which is added by itself: http://127.0.0.1:8088",
+        ),
+    ],
+)
+def test_what_a_setting_should_be_is_told_in_words(put: SET, name: str, value: str, words: str) -> None:
+    put(**THREE, **{name: value})
+    assert refusal() == f"{name}: {words}"
+
+
+def test_no_setting_is_refused_with_a_regular_expression() -> None:
+    assert not [name for name, field in Settings.model_fields.items() if "pattern=" in repr(field.metadata)]
+
+
+def test_the_prefix_of_asterisks_http_server_is_kept(put: SET) -> None:
+    put(**THREE, GATEWAY_ASTERISK_ARI_URL="http://127.0.0.1:8088/pbx/", GATEWAY_ASTERISK_ARI_PASSWORD="x")
+    assert load_settings().asterisk_ari_url == "http://127.0.0.1:8088/pbx"
