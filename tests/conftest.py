@@ -13,7 +13,10 @@ WHOLE_CALLS = (
     "faults",
     "turns",
     "carriers/test_byte_identity.py",
+    "carriers/test_leaks.py",
+    "carriers/test_logs.py",
     "conformance/legs",
+    "openai_sip",
     "carriers/test_same_scenario.py",
     "carriers/twilio/test_transfer.py",
     "carriers/twilio/test_transfer_sweep.py",
@@ -22,6 +25,8 @@ WHOLE_CALLS = (
 )
 EVERY_PYTHON = (
     "business",
+    "carriers/test_doors.py",
+    "console",
     "conformance/test_stores.py",
     "deliveries",
     "realtime/test_convert.py",
@@ -37,16 +42,30 @@ EVERY_PYTHON = (
 )
 
 
+SHORT_OF_CARRIERS = ("test_codec.py", "test_signature.py", "test_verbs.py")
+"""Files of a carrier's folder, Twilio's apart, that belong to the short part."""
+WHOLE_CALLS_OF_CARRIERS = ("test_bytes.py", "test_calls.py", "test_control.py", "test_transfers.py")
+
+
+def _of_a_carrier(path: Path) -> str:
+    """Return the name of a test file in the folder of a carrier that is not Twilio; "" for any other."""
+    folder = Path(__file__).parent / "carriers"
+    return path.name if path.is_relative_to(folder) and path.parent not in (folder, folder / "twilio") else ""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     folders = [Path(__file__).parent / name for name in WHOLE_CALLS]
     long = [Path(__file__).parent / name for name in EVERY_PYTHON]
     for item in items:
         short = item.get_closest_marker("e2e") is None
-        if short and any(item.path.is_relative_to(folder) for folder in long):
+        of_a_carrier = _of_a_carrier(item.path)
+        whole = any(item.path.is_relative_to(folder) for folder in folders) or of_a_carrier in WHOLE_CALLS_OF_CARRIERS
+        lasts = any(item.path.is_relative_to(folder) for folder in long)
+        if whole:
+            item.add_marker(pytest.mark.e2e)
+        elif short and (lasts or (of_a_carrier and of_a_carrier not in SHORT_OF_CARRIERS)):
             item.add_marker(pytest.mark.e2e)
             item.add_marker(pytest.mark.every_python)
-        if any(item.path.is_relative_to(folder) for folder in folders):
-            item.add_marker(pytest.mark.e2e)
 
 
 SECTIONS = {

@@ -96,8 +96,7 @@ class DelayedSocket:
         self._end(closed)
 
     def _hand_over(self, frame: Frame) -> None:
-        if isinstance(frame, str):
-            self._socket.send_soon(frame)
+        self._socket.send_soon(frame)
 
     def _arrive(self, frame: Frame) -> None:
         if self._take is not None:

@@ -8,6 +8,8 @@ from importlib import import_module
 
 import httpx2
 from fastapi import FastAPI
+from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
 
 from gateway.carriers.base import CallOffer, Ended, Leg, Resumed, TokenRefused
 from gateway.carriers.front import Carrier, Fallback, Front
@@ -216,6 +218,7 @@ async def on_stage(rig: Rig, *, allow_unsigned: bool = False) -> AsyncIterator[S
         calls=recorder,
         reports=recorder,
         fallback=lambda agent, number: Fallback(),
+        transport=httpx2.ASGITransport(_vendor),
     )
     carrier = Carrier(rig.name) if rig.socketless else open_door(rig, front)
     app = FastAPI(redirect_slashes=False, openapi_url=None)
@@ -227,6 +230,11 @@ async def on_stage(rig: Rig, *, allow_unsigned: bool = False) -> AsyncIterator[S
             yield stage
         finally:
             await stage.leave()
+
+
+async def _vendor(scope: Scope, receive: Receive, send: Send) -> None:
+    """The carrier's REST API, which agrees to everything."""
+    await JSONResponse({"data": {"result": "ok"}})(scope, receive, send)
 
 
 def open_door(rig: Rig, front: Front) -> Carrier:
