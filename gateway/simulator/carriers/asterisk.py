@@ -180,6 +180,11 @@ class InDialplan:
         """Its name: letters and digits of the call's id."""
         return "GATEWAY_NEXT_" + "".join(filter(str.isalnum, self.call.call_id))
 
+    @property
+    def ari(self) -> bool:
+        """The dialplan's `GW_ARI`: whether the gateway can say anything."""
+        return self.call.network.keys["ari"] == "yes"
+
     async def begin(self) -> Step | None:
         self.call.answer()
         return lambda: self.gateway(0)
@@ -192,8 +197,7 @@ class InDialplan:
         self.dialstatus, began_s = "", self.call.clock()
         await self.connect(again, result)
         word = self.variables.pop(self.variable, "")
-        told = self.call.network.keys["ari_password"] != ""
-        if not word and not told and self.call.clock() - began_s > LASTED_S:
+        if not word and not self.ari and self.call.clock() - began_s > LASTED_S:
             return None  # without ARI a call that has lasted is one that is over
         return await self.follow(word, again)
 
@@ -338,6 +342,7 @@ def ari_keys(settings: Settings) -> Mapping[str, str]:
         "password": settings.asterisk_password.get_secret_value(),
         "ari_username": settings.asterisk_ari_username,
         "ari_password": password.get_secret_value() if password is not None else "",
+        "ari": "yes" if settings.asterisk_ari_url is not None and password is not None else "no",
     }
 
 

@@ -21,9 +21,12 @@ from gateway.registry import Registry
 from gateway.simulator.carrier import HangUp as PutDown
 from gateway.simulator.carrier import Party, Pause, Say, Script, Wait, parties, tone
 from gateway.simulator.carriers.asterisk import CARRIER
+from gateway.simulator.carriers.audiosocket import CARRIER as AUDIOSOCKET
+from gateway.simulator.carriers.frame import Carrier
 from gateway.simulator.carriers.report import CarrierReport
 from gateway.simulator.carriers.world import CarrierWorld, carrier_world
 from gateway.simulator.model import Scenario, ScriptedEngine
+from tests.carriers.scenario import CONNECT
 from tests.clock import run
 
 HUMAN = "+14155550150"
@@ -310,6 +313,7 @@ def ring(
     *,
     human: Party | None = None,
     meanwhile: Callable[[CarrierWorld], Awaitable[None]] | None = None,
+    carrier: Carrier = CARRIER,
     **settings: object,
 ) -> tuple[CarrierReport, list[str], list[str]]:
     """Return the report, how each of our calls ended, and what was told of transfers."""
@@ -317,7 +321,9 @@ def ring(
     async def main() -> tuple[CarrierReport, list[str], list[str]]:
         engine = ScriptedEngine(Scenario.model_validate({"turns": turns}))
         people = [human] if human is not None else []
-        async with carrier_world(folder, AGENTS, CARRIER, engine, parties=people, settings=settings) as it:
+        async with carrier_world(
+            folder, AGENTS, carrier, engine, parties=people, settings=settings, connect=CONNECT.get(carrier.name)
+        ) as it:
             async with asyncio.TaskGroup() as group:
                 calling = group.create_task(it.ring(script))
                 if meanwhile is not None:
@@ -412,6 +418,19 @@ def test_without_ari_a_transfer_is_refused_and_a_goodbye_still_ends_the_call(tmp
     assert states == ["asked", "failed"] and ends == ["agent_hangup"]
     assert report.call.ended_by == "instructions" and not report.requests
     assert len(report.wires) == 1 and not report.call.bridges
+
+
+@pytest.mark.parametrize("password", [None, "left over"])
+@pytest.mark.parametrize("carrier", [CARRIER, AUDIOSOCKET], ids=lambda carrier: str(carrier.name))
+def test_without_ari_a_caller_who_stays_after_the_goodbye_is_not_rung_back_in(
+    tmp_path: Path, carrier: Carrier, password: str | None
+) -> None:
+    script = Script([Wait("agent_done"), Say(tone(440, 900))], stay_s=25)
+    without = {"asterisk_ari_url": None, "asterisk_ari_password": password}
+    report, ends, _ = ring(tmp_path, script, [BACK], carrier=carrier, **without)
+    assert ends == ["agent_hangup"] and report.call.ended_by == "instructions"
+    assert len(report.wires) == 1
+    assert not report.call.spoken and not report.call.warnings
 
 
 @pytest.mark.parametrize("at_s", [0.0, 0.03, 3.0, 3.9, 4.4, 4.8, 5.2, 6.0, 7.0, 7.5, 9.6, 13.0])

@@ -9,6 +9,7 @@ import pytest
 from gateway.carriers.asterisk import control, variables
 from gateway.carriers.asterisk.routes import router
 from gateway.config import Settings
+from gateway.simulator.carriers.asterisk import LASTED_S
 
 FOLDER = Path(__file__).parents[3] / "deploy" / "asterisk"
 DIALPLAN = (FOLDER / "extensions.conf").read_text()
@@ -69,6 +70,28 @@ def test_our_channel_s_end_does_not_hang_the_caller_up() -> None:
 def test_nobody_is_forgotten_before_whose_status_it_is_can_be_told() -> None:
     following = CODE.partition("[gateway-next]")[2]
     assert following.index("Set(DIALSTATUS=)") < following.index("Set(GLOBAL(")
+
+
+def test_as_shipped_a_call_that_has_lasted_is_over_and_only_a_quick_failure_is_tried_again() -> None:
+    assert re.search(r"^GW_ARI = no$", CODE, re.MULTILINE)
+    (ends,) = re.findall(r"GotoIf.*GW_ARI.*", CODE)
+    assert ends == f'GotoIf($["${{GW_ARI}}" != "yes" & ${{EPOCH}} - ${{GW_BEGAN}} > {LASTED_S:.0f}]?end)'
+    following = CODE.partition("[gateway-next]")[2]
+    assert following.index("?again)") < following.index(ends) < following.index("n(again)")
+
+
+def test_each_secret_has_a_placeholder_of_its_own() -> None:
+    files = {path.name: path.read_text() for path in FOLDER.glob("*.conf")}
+    found = {name: set(re.findall(r"\b[A-Z]+-[A-Z]+-HERE\b", text)) for name, text in files.items()}
+    assert {name: names for name, names in found.items() if names} == {
+        "websocket_client.conf": {"GATEWAY-PASSWORD-HERE"},
+        "extensions.conf": {"GATEWAY-PASSWORD-HERE"},
+        "ari.conf": {"ARI-PASSWORD-HERE"},
+        "pjsip.conf": {"TRUNK-USER-HERE", "TRUNK-PASSWORD-HERE"},
+    }
+    readme = (FOLDER / "README.md").read_text()
+    assert all(name in readme for names in found.values() for name in names)
+    assert "CHANGE-ME" not in readme + "".join(files.values())
 
 
 def test_every_label_that_is_gone_to_exists() -> None:
