@@ -28,6 +28,7 @@ MAX_UNSTARTED = 200
 """Media sockets that may wait for their start at once."""
 MAX_EARLY = 100
 """Frames of audio that may come before the start: 2 s."""
+NOT_ADMITTED = "its signature or token is wrong"
 
 Claim = Callable[[Started], LiveCall]
 """Finds the call of a stream that has started; raises `GatewayError` when there is none."""
@@ -49,14 +50,17 @@ class MediaSockets:
         *,
         manner: Manner | None = None,
         subprotocols: Sequence[str] = (),
+        why: Callable[[WebSocket], str] = lambda websocket: NOT_ADMITTED,
     ) -> None:
         """`open_codec` gets the upgrade, whose headers or query may belong to the start.
 
-        Of `subprotocols` the first that the carrier offers is selected; it hangs up when none is.
+        Of `subprotocols` the first that the carrier offers is selected; it hangs up when none is. `why` says for the
+        log what was wrong with an upgrade that `admit` refused; no secret, and nothing that came.
         """
         self._claim = claim
         self._open_codec = open_codec
         self._admit = admit
+        self._why = why
         self._manner = manner or Manner()
         self._subprotocols = subprotocols
         self._unstarted = 0
@@ -71,8 +75,10 @@ class MediaSockets:
 
     async def serve(self, websocket: WebSocket) -> None:
         """Live as long as the socket."""
-        if self._unstarted >= MAX_UNSTARTED or not self._admit(websocket):
-            logger.warning("refused a media socket before its upgrade")
+        full = self._unstarted >= MAX_UNSTARTED
+        if full or not self._admit(websocket):
+            why = "too many have not started" if full else self._why(websocket)
+            logger.warning("refused a media socket before its upgrade: %s", why)
             await websocket.close(1008)
             return
         socket, codec = WebSocketSocket(websocket), self._open_codec(websocket)

@@ -8,6 +8,7 @@ from base64 import b64decode
 __all__ = ["BasicAuth"]
 
 MAX_HEADER = 1024
+WANTED = "GATEWAY_ASTERISK_USERNAME and GATEWAY_ASTERISK_PASSWORD"
 
 
 class BasicAuth:
@@ -30,6 +31,16 @@ class BasicAuth:
         except (binascii.Error, ValueError):
             told = b""
         return hmac.compare_digest(_digest(told), self._expected)
+
+    def why_not(self, header: str | None) -> str:
+        """Return what is wrong with a header that was not admitted, for the log: no secret, and nothing that came."""
+        if header is None:
+            return f"it came without {WANTED}"
+        if self._expected is None:
+            return "GATEWAY_ASTERISK_PASSWORD is not set"
+        if header[:MAX_HEADER].partition(" ")[0].lower() != "basic":
+            return f"its Authorization is not Basic, with {WANTED}"
+        return f"its user or password is not {WANTED}"
 
 
 def _digest(pair: bytes) -> bytes:

@@ -23,6 +23,7 @@ __all__ = ["Ari"]
 REQUEST_S = 3.0
 CONNECT_S = 1.5
 ANSWER_BYTES_MAX = 64 * 1024
+MAX_VERSION_CHARS = 40
 SENTENCES = {
     401: "asterisk refuses the ARI user or password: see ari.conf",
     403: "the ARI user may not do this: it must not be read_only",
@@ -46,6 +47,15 @@ class Ari:
             trust_env=False,
             transport=transport,
         )
+
+    async def version(self) -> str:
+        """Return which Asterisk it is. Works for every ARI user, a read-only one too."""
+        body = await self._ask("GET", "asterisk/info", {"only": "system"})
+        try:
+            version = json.loads(body)["system"]["version"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise CarrierError("what answers is not asterisk's REST interface", code="bad_answer") from None
+        return str(version)[:MAX_VERSION_CHARS]
 
     async def hang_up(self, channel_id: str) -> None:
         """Hang a channel up; one that is gone counts as hung up."""

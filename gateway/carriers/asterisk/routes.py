@@ -15,7 +15,7 @@ from gateway.carriers.asterisk.codec import AsteriskCodec
 from gateway.carriers.asterisk.control import DialplanControl
 from gateway.carriers.asterisk.variables import result_of
 from gateway.carriers.base import CallOffer, LiveCall
-from gateway.carriers.front import Front, Stream, again_of, offered
+from gateway.carriers.front import Front, HangUp, Stream, again_of, offered
 from gateway.carriers.sockets import MediaSockets
 from gateway.carriers.stream import Started
 from gateway.carriers.streamleg import Manner
@@ -43,6 +43,7 @@ def router(front: Front, auth: BasicAuth, control: DialplanControl) -> APIRouter
         lambda websocket: auth.admits(websocket.headers.get("authorization")),
         manner=Manner(close_is_hang_up=True),
         subprotocols=("media",),
+        why=lambda websocket: auth.why_not(websocket.headers.get("authorization")),
     )
     control.supersede = media.supersede
 
@@ -79,6 +80,10 @@ def _claim(front: Front, control: DialplanControl, started: Started) -> LiveCall
         # One who comes back and is not known began on another node: what was said there is to be taken up.
         again = max(again, 1) if result else again
         what = offered(front, offer, again)
+        if isinstance(what, HangUp) and again and not control.tells(channel_id):
+            raise NotAdmitted(
+                "it has ended, and comes back: the dialplan's GW_ARI is to be no, or ARI to be set up here"
+            )
         if not isinstance(what, Stream):
             raise NotAdmitted(f"it is not taken now ({type(what).__name__}); the dialplan goes on")
         token = what.token

@@ -6,6 +6,7 @@ one word that says how to go on: `again`, `apology:` and perhaps a number to dia
 """
 
 import asyncio
+import logging
 from collections import OrderedDict
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
@@ -22,6 +23,8 @@ from gateway.carriers.base import CallOffer, LiveCall, TokenRefused
 from gateway.carriers.front import Again, Apologise, Front, HangUp, Next, Stream, again_of, offered
 
 __all__ = ["NAME", "Offers", "router"]
+
+logger = logging.getLogger(__name__)
 
 NAME = "audiosocket"
 MOST_WAITING = 1000
@@ -97,7 +100,9 @@ def router(offers: Offers, auth: BasicAuth) -> APIRouter:
 
     @routes.api_route("/offer", methods=["GET", "POST"])
     async def offer(request: Request) -> Response:
-        if not auth.admits(request.headers.get("authorization")):
+        told = request.headers.get("authorization")
+        if not auth.admits(told):
+            logger.warning("refused an offer: %s", auth.why_not(told))
             return Response("unauthorized", 401, {"www-authenticate": 'Basic realm="gateway"'}, "text/plain")
         try:
             body = await read_body(request, MAX_BODY, BODY_S)

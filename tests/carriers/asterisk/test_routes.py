@@ -96,6 +96,46 @@ def test_nobody_gets_in_without_the_password(tmp_path: Path, authorization: str 
     play(tmp_path, part)
 
 
+@pytest.mark.parametrize(
+    ("authorization", "said"),
+    [
+        (None, "it came without GATEWAY_ASTERISK_USERNAME and GATEWAY_ASTERISK_PASSWORD"),
+        ("Bearer pbx-secret", "its Authorization is not Basic"),
+        (
+            basic("asterisk:pbx-secret2"),
+            "its user or password is not GATEWAY_ASTERISK_USERNAME and GATEWAY_ASTERISK_PA",
+        ),
+    ],
+)
+def test_the_log_says_which_setting_a_refused_socket_does_not_match(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, authorization: str | None, said: str
+) -> None:
+    async def part(it: World) -> None:
+        with pytest.raises(UpgradeRefused):
+            await connect(it, authorization)
+
+    play(tmp_path, part)
+    assert f"refused a media socket before its upgrade: {said}" in caplog.text
+    assert "pbx-secret" not in caplog.text
+
+
+def test_the_log_says_what_to_set_when_a_call_that_has_ended_comes_back_and_nobody_tells_the_dialplan(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def part(it: World) -> None:
+        socket = await connect(it)
+        await socket.send(json.dumps(START))
+        await heard(socket)
+        await socket.close(1000)
+        await it.settled()
+        again = await connect(it, again="1")
+        await again.send(json.dumps(START))
+        assert await closed(again) == 1008
+
+    play(tmp_path, part)
+    assert "it has ended, and comes back: the dialplan's GW_ARI is to be no" in caplog.text
+
+
 def test_a_call_is_offered_by_its_start(tmp_path: Path) -> None:
     async def part(it: World) -> None:
         socket = await connect(it)

@@ -126,13 +126,17 @@ def test_a_uuid_is_good_for_a_minute(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("auth", [None, ("asterisk", "wrong"), ("other", "pbx-secret")])
-def test_nobody_gets_a_uuid_without_the_password(tmp_path: Path, auth: tuple[str, str] | None) -> None:
+def test_nobody_gets_a_uuid_without_the_password(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, auth: tuple[str, str] | None
+) -> None:
     async def part(it: World, connect: Connect) -> None:
         answer = await ask(it, auth)
         assert answer.status_code == 401 and "Basic" in answer.headers["www-authenticate"]
         assert not it.store.calls
 
     play(tmp_path, part)
+    assert "refused an offer: it" in caplog.text and "GATEWAY_ASTERISK_PASSWORD" in caplog.text
+    assert "pbx-secret" not in caplog.text and "wrong" not in caplog.text
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
