@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.carriers.base import Draining, Full
 from gateway.console.guard import Guard, Stranger
+from gateway.console.sessions import WrongKeys
 from gateway.console.story import told, told_of_end
 from gateway.errors import CarrierError, GatewayError, RemoteProtocolError
 from gateway.operator.desk import CommandDesk
@@ -143,7 +144,7 @@ def _page(routes: APIRouter) -> None:
 
 
 def _signing_in(routes: APIRouter, answers: _Answers) -> None:
-    guard = answers.guard
+    guard, wrong = answers.guard, WrongKeys()
 
     @routes.get("/session")
     async def session(request: Request) -> Response:
@@ -164,7 +165,11 @@ def _signing_in(routes: APIRouter, answers: _Answers) -> None:
         async def answer() -> Response:
             guard.same_site(request)
             body = await answers.door.read(request, SignInBody)
-            who, token = guard.sign_in(request, body.key)
+            try:
+                who, token = guard.sign_in(request, body.key)
+            except Stranger:
+                wrong.count()
+                raise
             logger.info("%s signed in to the console", who)
             response = JSONResponse({"who": who})
             guard.remember(response, token)

@@ -3,18 +3,25 @@
 They live in this process: another node, or this one after a restart, asks for the key again.
 """
 
+import asyncio
 import hashlib
+import logging
+import math
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["SESSION_S", "Sessions"]
+__all__ = ["SESSION_S", "WRONG_S", "Sessions", "WrongKeys"]
+
+logger = logging.getLogger(__name__)
 
 SESSION_S = 12 * 3600.0
 """A shift."""
 MOST_SESSIONS = 1000
 """The oldest give way."""
+WRONG_S = 10.0
+"""Wrong keys are logged once in so long, however many come."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -49,6 +56,23 @@ class Sessions:
     def end(self, token: str) -> None:
         """Sign out."""
         self._open.pop(_hash(token), None)
+
+
+class WrongKeys:
+    """Those that somebody has tried to sign in with, as a number: nothing of them is kept or logged."""
+
+    def __init__(self) -> None:
+        self._quiet_until_s = -math.inf
+        self._untold = 0
+
+    def count(self) -> None:
+        """One more; the log is told at once, or with the next when it was told just now."""
+        self._untold += 1
+        now = asyncio.get_running_loop().time()
+        if now < self._quiet_until_s:
+            return
+        logger.warning("sign-in to the console refused: wrong API key (%s since the last such line)", self._untold)
+        self._quiet_until_s, self._untold = now + WRONG_S, 0
 
 
 def _hash(token: str) -> str:

@@ -1,9 +1,12 @@
 """Nobody gets in by another site's page, by a name pointed at us, by a proxy, or without a key where one is needed."""
 
+import asyncio
+import logging
+
 import httpx2
 import pytest
 
-from gateway.console.sessions import MOST_SESSIONS, SESSION_S, Sessions
+from gateway.console.sessions import MOST_SESSIONS, SESSION_S, WRONG_S, Sessions
 from tests.console.pages import HERE, KEY, OURS, Console, asking
 
 LOCAL = {"keys": (), "public_url": HERE, "address": "127.0.0.1"}
@@ -152,3 +155,18 @@ def test_a_name_that_somebody_pointed_at_this_machine_is_not_ours(host: str) -> 
         assert (await client.get("/session", headers=headers)).status_code == 403
 
     asking(here(), use)
+
+
+def test_wrong_keys_are_logged_without_the_key_and_once_in_a_while(caplog: pytest.LogCaptureFixture) -> None:
+    async def use(client: httpx2.AsyncClient) -> None:
+        for _ in range(20):
+            await client.post("/session", json={"key": "a-key-of-nobody-at-all"})
+        await asyncio.sleep(WRONG_S)
+        await client.post("/session", json={"key": "another-key-of-nobody"})
+
+    with caplog.at_level(logging.WARNING, "gateway.console"):
+        asking(Console(), use)
+    assert caplog.messages == [
+        "sign-in to the console refused: wrong API key (1 since the last such line)",
+        "sign-in to the console refused: wrong API key (20 since the last such line)",
+    ]
