@@ -19,8 +19,8 @@ __all__ = ["Talk", "Turn", "Watch", "WatchedStore", "watched_dial"]
 
 Side: TypeAlias = Literal["caller", "agent", "tool", "note"]
 MAX_TEXT = 600
-PATIENCE_S = 5.0
-"""Nothing waits longer than this for what was said before it."""
+PATIENCE_S = 30.0
+"""Nothing waits longer than this for what was said before it: a transcript may come when its turn is long over."""
 DELTA = '"response.output_audio_transcript.delta"'
 
 

@@ -93,15 +93,24 @@ def test_nothing_waits_long_for_a_transcript_and_the_end_for_none() -> None:
     watch.tell = lambda at_s, who, what: told_at.append(at_s)
     watch.entry(entry(2.0, "SpeechStarted", item_id="never_written"))
     watch.entry(entry(4.0, "turn_latency", item_id="item_3", ms=830))
-    watch.entry(entry(6.9, "Spent", usd=0.1))
+    watch.entry(entry(31.9, "Spent", usd=0.1))
     assert told_at == []
-    watch.entry(entry(7.1, "Spent", usd=0.1))
+    watch.entry(entry(32.1, "Spent", usd=0.1))
     assert told_at == [4.0]
-    watch.entry(entry(8.0, "SpeechStarted", item_id="never_written_either"))
-    watch.entry(entry(9.0, "end", reason="agent_hangup"))
+    watch.entry(entry(33.0, "SpeechStarted", item_id="never_written_either"))
+    watch.entry(entry(34.0, "end", reason="agent_hangup"))
     assert told_at == [4.0]
     watch.enter("listening to the recording")
-    assert told_at == [4.0, 9.0, 9.0]
+    assert told_at == [4.0, 34.0, 34.0]
+
+
+def test_a_transcript_that_comes_late_is_told_at_its_place() -> None:
+    watch, told_at = Watch(), []
+    watch.tell = lambda at_s, who, what: told_at.append((at_s, who))
+    watch.entry(entry(5.86, "SpeechStarted", item_id="item_2"))
+    watch.entry(entry(11.7, "turn_latency", item_id="item_3", ms=830))
+    watch.entry(entry(11.9, "CallerSaid", item_id="item_2", text="Where is order 427?"))
+    assert told_at == [(5.86, "caller"), (11.7, "latency")]
 
 
 def test_what_is_said_cannot_steer_the_terminal() -> None:
