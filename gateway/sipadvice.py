@@ -52,7 +52,7 @@ def _lost(agent: Agent) -> Iterator[str]:
         if warm:
             yield f"transfers are blind, so {', '.join(warm)} cannot be reached"
     if agent.barge_in.reversible:
-        yield "every start of speech interrupts (barge_in.reversible is off)"
+        yield "every start of speech interrupts, as with barge_in: immediate"
     if agent.early_reply is not None:
         yield "early_reply is off"
     if isinstance(agent.turn_detection, Manual):

@@ -39,7 +39,7 @@ def test_without_the_secret_or_with_a_plain_agent_nothing_is_said() -> None:
         ({"collect_digits": True}, "secure entry is refused"),
         ({"send_digits": True}, "send_digits is not offered"),
         ({"transfer": {"targets": {"desk": {"number": "+14155550100", "mode": "warm"}}}}, "desk cannot be reached"),
-        ({"barge_in": "reversible"}, "every start of speech interrupts"),
+        ({"barge_in": "reversible"}, "every start of speech interrupts, as with barge_in: immediate"),
         ({"early_reply": True}, "early_reply is off"),
         ({"turn_detection": {"type": "manual", "key": "#"}}, "server_vad instead"),
         ({"greeting_interruptible": False}, "greeting can be interrupted"),
