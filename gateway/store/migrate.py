@@ -101,8 +101,9 @@ def _parse(url: str) -> URL:
 
 
 def _create_private(path: Path) -> None:
+    if not path.parent.exists():  # perhaps a volume that is not mounted: calls would be kept where nobody looks
+        raise ConfigError(f"the folder {path.parent} of the database is missing: create it, or mount it")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, stat.S_IRUSR | stat.S_IWUSR))
     except OSError as error:
         raise ConfigError(f"the database file {path} cannot be opened: {_reason(error)}") from error
