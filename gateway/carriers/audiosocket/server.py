@@ -6,7 +6,9 @@ there is nothing to say, and clears and marks are ours alone.
 """
 
 import asyncio
+import errno
 import logging
+import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -28,7 +30,9 @@ START_S = 5.0
 FIRST_AUDIO_S = 1.0
 """How long the first audio is waited for, which tells the format; without any it is PCM at 8 kHz."""
 MAX_UNSTARTED = 100
-MANNER = Manner(exact_frames=True, ahead_frames=1, idle_silence=True, echoes_marks=False, close_is_hang_up=True)
+AHEAD = 3
+"""Frames that leave before their time: a wake-up that is 40 ms late is not heard, and a clear takes 40 ms longer."""
+MANNER = Manner(exact_frames=True, ahead_frames=AHEAD, idle_silence=True, echoes_marks=False, close_is_hang_up=True)
 
 
 class Listen:
@@ -101,7 +105,7 @@ class AudioSocketServer:
             try:
                 server = await asyncio.start_server(self._connected, addresses, self._listen.port)
             except OSError as error:
-                raise ConfigError(f"GATEWAY_AUDIOSOCKET_LISTEN: cannot listen there: {error.strerror}") from None
+                raise ConfigError(_cannot(error, f"{', '.join(addresses)} port {self._listen.port}")) from None
             self.port = server.sockets[0].getsockname()[1]
             logger.info("audiosocket listens on %s port %s", ", ".join(addresses), self.port)
             try:
@@ -178,3 +182,9 @@ class AudioSocketServer:
         except TimeoutError:
             first = b""
         return message.token, first if isinstance(first, bytes) else first.encode()
+
+
+def _cannot(error: OSError, where: str) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"GATEWAY_AUDIOSOCKET_LISTEN: {where} is in use; stop what listens there or set another port"
+    return f"GATEWAY_AUDIOSOCKET_LISTEN: cannot listen on {where}: {os.strerror(error.errno or 0)}"
