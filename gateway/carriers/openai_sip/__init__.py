@@ -16,7 +16,22 @@ from gateway.carriers.openai_sip.routes import OpenaiSipDoor, router
 from gateway.carriers.openai_sip.signature import WebhookCheck
 from gateway.errors import ConfigError
 
-__all__ = ["open_carrier"]
+__all__ = ["CAPABILITIES", "open_carrier"]
+
+CAPABILITIES: dict[str, str] = {
+    "audio": "at OpenAI",
+    "marks": "none",
+    "after_clear": "at OpenAI",
+    "dtmf_in": "sideband",
+    "dtmf_out": "no",
+    "hang_up": "REST",
+    "transfer_blind": "REFER",
+    "transfer_warm": "no",
+    "comes_back": "if the trunk lets it",
+    "upgrade_auth": "no upgrade",
+    "webhook_auth": "Standard Webhooks",
+    "silence": "not ours",
+}
 
 
 class SipSettings(Protocol):
