@@ -45,16 +45,15 @@ def _warning(name: str, detail: str, fix: str) -> CheckResult:
 
 def _transfer(settings: Settings, agent: str, transfer: Transfer, owners: Mapping[str, str]) -> Iterator[CheckResult]:
     name = f"transfer of {agent}"
-    if not _can_dial(settings) and settings.openai_webhook_secret is None:  # a REFER needs the model's key only
+    if not _can_dial(settings) and not settings.can_transfer:
         # A failure, though calls are answered: the agent offers callers a human whom it can never reach. Nobody but
         # this machine calls a gateway in development.
-        yield CheckResult(
-            name,
-            settings.development,
-            "the carrier cannot be asked: every transfer will fail",
-            "set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN (or an API key), or take `transfer` out of the agents file",
-            settings.development,
-        )
+        needed = "what REST needs (see gateway/carriers/NAME/README.md)"
+        if not settings.doors:
+            needed = "TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN (or an API key)"
+        fix = f"set {needed}, or take `transfer` out of the agents file"
+        detail = "the carrier cannot be asked: every transfer will fail"
+        yield CheckResult(name, settings.development, detail, fix, settings.development)
     else:
         yield CheckResult(name, True, f"targets: {len(transfer.targets)}")
     for target, entry in transfer.targets.items():

@@ -14,10 +14,11 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings
 
-__all__ = ["NAME_64", "PREFIX", "CarrierSettings", "secret", "shaped"]
+__all__ = ["MIN_SECRET_CHARS", "NAME_64", "PREFIX", "CarrierSettings", "secret", "shaped"]
 
 PREFIX = "GATEWAY_"
 MIN_SECRET_CHARS = 16
+"""Below it `gateway check` warns of a secret that strangers could guess."""
 
 
 def shaped(pattern: str, words: str) -> AfterValidator:
@@ -141,6 +142,11 @@ class CarrierSettings(BaseSettings):
         return [name for name, opened_by in OPENED_BY.items() if opened_by(self)]
 
     @property
+    def can_transfer(self) -> bool:
+        """Whether a carrier beside Twilio can be asked for a transfer."""
+        return any(TRANSFERS_BY[name](self) for name in self.doors)
+
+    @property
     def short_secrets(self) -> list[str]:
         """The variables whose secret keeps strangers out and is short enough to be guessed."""
         given = {
@@ -215,3 +221,16 @@ OPENED_BY: dict[str, Callable[[CarrierSettings], object]] = {
     "openai_sip": lambda settings: settings.openai_webhook_secret,
 }
 """Each carrier's package under `gateway.carriers`, and the setting that opens it."""
+
+TRANSFERS_BY: dict[str, Callable[[CarrierSettings], object]] = {
+    "telnyx": lambda settings: settings.telnyx_api_key,
+    "signalwire": lambda settings: settings.signalwire_project_id and settings.signalwire_api_token,
+    "plivo": lambda settings: settings.plivo_auth_id,
+    "vonage": lambda settings: settings.vonage_private_key,
+    "jambonz": lambda settings: settings.jambonz_api_key,
+    "genesys": lambda settings: True,
+    "asterisk": lambda settings: settings.asterisk_ari_url,
+    "audiosocket": lambda settings: settings.asterisk_ari_url,
+    "openai_sip": lambda settings: True,
+}
+"""What each needs, beside the setting that opens it, to transfer a caller."""

@@ -16,7 +16,7 @@ import httpx2
 from gateway.advice import advice
 from gateway.agents import Agent, AgentsFile, load_agents
 from gateway.agents.references import Reference, addresses, references
-from gateway.checkdoors import check_doors
+from gateway.checkdoors import check_ari, check_doors
 from gateway.checkimports import ImportedTools, check_imports
 from gateway.config import Settings, database_sentence
 from gateway.errors import ConfigError, ModelError, ToolError
@@ -59,13 +59,14 @@ async def run_checks(settings: Settings | ConfigError, agents_path: Path, *, net
         results += advice(settings, agents)
         checked, imported = await check_imports(agents, _guard(settings), network=network)
         results += checked
-        results += check_doors(settings, agents)
+    results += check_doors(settings, agents)
     if settings.api_keys:
         results.append(await run_check("api keys", _api_keys(settings)))
     results.append(await run_check("recordings", _recordings(settings.recordings_dir)))
     results.append(await run_check("database", _database(settings.database_url)))
     results.append(await run_check("public url", _public_url(settings, network=network)))
     if network:
+        results += await check_ari(settings)
         results += await _carrier(settings, agents)
         results += await _models(settings, agents, imported)
         results += await _addresses(settings, agents, imported)
@@ -136,6 +137,9 @@ async def _database(url: str) -> str:
 
     missing = _missing_file(url)
     if missing is not None:  # opening it would make it
+        if not missing.parent.exists():  # perhaps a volume that is not mounted: nothing is made in its place
+            fix = "create it, or mount it, or correct GATEWAY_DATABASE_URL"
+            raise Finding(f"{missing}: the folder {missing.parent} is missing", fix)
         problem = unwritable(missing.parent)
         if problem:
             raise Finding(f"{missing}: {problem}", "let the gateway's user write there, or set GATEWAY_DATABASE_URL")
@@ -208,6 +212,8 @@ async def _reach(settings: Settings) -> None:
 
 
 async def _carrier(settings: Settings, agents: AgentsFile | None) -> list[CheckResult]:
+    if settings.twilio_auth_token is None and (settings.doors or settings.browser_phone):
+        return []  # others bring the calls
     account = await run_check("twilio account", _account(settings))
     results = [account]
     if settings.twilio_account_sid is None or not account.ok:

@@ -18,19 +18,32 @@ from gateway.carriers.twilio.rest import TwilioRest
 from gateway.carriers.twilio.routes import router as twilio_router
 from gateway.carriers.twilio.signature import SignatureCheck
 from gateway.config import Settings
+from gateway.errors import ConfigError
 from gateway.outbound.dialler import OutboundCarrier
 
-__all__ = ["Outbound", "open_carriers", "open_outbound"]
+__all__ = ["DoorShut", "Outbound", "open_carriers", "open_outbound"]
+
+
+class DoorShut(ConfigError):
+    """A setting of a carrier is missing or wrong."""
+
+    def __init__(self, door: str, message: str) -> None:
+        super().__init__(message)
+        self.door = door
 
 
 def open_carriers(settings: Settings, front: Front, twilio: TwilioRest | None) -> Iterator[Carrier]:
     """Make every carrier's door. Twilio's is always there: without its token it refuses everybody.
 
-    Each other package has one way in: `open_carrier(settings, front)`. Raises `ConfigError` when it misses a setting.
+    Each other package has one way in: `open_carrier(settings, front)`. Raises `DoorShut` when it misses a setting.
     """
     yield _twilio(settings, front, twilio)
     for name in settings.doors:
-        yield import_module(f"gateway.carriers.{name}").open_carrier(settings, front)
+        try:
+            carrier = import_module(f"gateway.carriers.{name}").open_carrier(settings, front)
+        except ConfigError as error:
+            raise DoorShut(name, str(error)) from None
+        yield carrier
 
 
 class PlacesCalls(OutboundCarrier, Protocol):

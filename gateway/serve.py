@@ -15,6 +15,7 @@ from gateway.agents import AgentsFile, load_agents
 from gateway.agents.references import addresses
 from gateway.app import create_app
 from gateway.config import Settings, database_sentence, is_loopback, load_settings
+from gateway.dooradvice import door_advice
 from gateway.errors import ConfigError
 from gateway.log import configure
 from gateway.preflight import missing_secrets, secret_texts
@@ -27,6 +28,8 @@ __all__ = ["migrate", "serve"]
 
 logger = logging.getLogger(__name__)
 
+MODEL_S = 1.0
+"""Longest wait for a model on this machine."""
 BACKLOG = 2048
 """Connections that may wait to be accepted."""
 
@@ -120,6 +123,8 @@ def _warnings(settings: Settings, agents: AgentsFile) -> Iterator[str]:
     """Yield what is no mistake, and yet seldom meant, a sentence each."""
     guard = NetGuard(settings.webhook_allow_cidrs, allow_loopback=settings.development)
     yield from (f"{said.name}: {said.detail}" for said in sip_advice(settings, agents) if said.warning)
+    yield from (f"{said.name}: {said.detail}" for said in door_advice(settings, agents))
+    yield from _model_away(settings.model_url)
     for agent in agents.agents.values():
         if not agent.numbers and not agent.default:
             yield f"agent {agent.name} has no number and is not the default: no incoming call reaches it"
@@ -130,6 +135,17 @@ def _warnings(settings: Settings, agents: AgentsFile) -> Iterator[str]:
                     f"{place}: its url is on this machine and will be refused; "
                     "use its public https address, or allow 127.0.0.0/8 in GATEWAY_WEBHOOK_ALLOW_CIDRS"
                 )
+
+
+def _model_away(url: str) -> Iterator[str]:
+    """One try to connect, where the model should run on this machine: its start is forgotten more than others'."""
+    parts = urlsplit(url)
+    if not is_loopback(parts.hostname or ""):
+        return
+    try:
+        socket.create_connection((parts.hostname, parts.port or 80), timeout=MODEL_S).close()
+    except OSError:
+        yield f"GATEWAY_MODEL_URL: nothing listens at {parts.netloc}: every call fails until the model is started there"
 
 
 def _listen(host: str, port: int) -> socket.socket:

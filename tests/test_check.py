@@ -13,7 +13,8 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from gateway.agents import load_agents
-from gateway.check import CheckResult, run_checks
+from gateway.check import CheckResult, _carrier, run_checks
+from gateway.checkdoors import check_ari
 from gateway.config import Settings
 from gateway.errors import ConfigError
 from gateway.preflight import missing_secrets, secret_texts
@@ -217,7 +218,7 @@ def test_a_database_that_does_not_open_is_a_failure(folder: Path) -> None:
     nowhere = check(settings(database_url="sqlite:////proc/x/g.db"))["database"]
     assert (nowhere.ok, nowhere.detail) == (
         False,
-        "/proc/x/g.db: /proc/x cannot be written: No such file or directory",
+        "/proc/x/g.db: the folder /proc/x is missing",
     )
     found = check(settings(database_url="postgresql://u:hunter2@127.0.0.1:1/g"))["database"]
     assert not found.ok and "hunter2" not in repr(found)
@@ -444,10 +445,104 @@ def test_a_silent_model_is_given_up_after_its_time(folder: Path, monkeypatch: py
     assert run_model(talk)["model gpt-realtime-2.1"].detail == "no answer within 0.3 s"
 
 
-def test_the_doors_that_open_are_named(folder: Path) -> None:
-    def doors(**more: object) -> list[tuple[bool, str]]:
-        results = asyncio.run(run_checks(settings(**more), Path("agents.yaml"), network=False))
-        return [(result.ok, result.detail) for result in results if result.name == "doors"]
+WEBHOOK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
-    assert doors() == [(True, "open: twilio")]
-    assert doors(twilio_auth_token=None, openai_webhook_secret="whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw") == [(True, "open: openai_sip")]
+
+def found(**more: object) -> list[CheckResult]:
+    given = {"twilio_auth_token": None, "public_url": "https://voice.example.com", **more}
+    return asyncio.run(run_checks(settings(**given), Path("agents.yaml"), network=False))
+
+
+def doors(**more: object) -> tuple[bool, str, str]:
+    """Return the one line about the doors of a deployment without Twilio."""
+    (result,) = [result for result in found(**more) if result.name == "doors"]
+    return result.ok, result.detail, result.fix
+
+
+def test_the_doors_that_open_are_named(folder: Path) -> None:
+    assert doors(twilio_auth_token=SecretStr(TOKEN)) == (True, "open: twilio", "")
+    assert doors(openai_webhook_secret=SecretStr(WEBHOOK_SECRET)) == (True, "open: openai_sip", "")
+    assert doors(browser_phone=True, public_url="http://127.0.0.1:8080") == (True, "open: browser", "")
+
+
+def test_an_agents_file_with_errors_does_not_hide_the_doors(folder: Path) -> None:
+    (folder / "agents.yaml").write_text("agents: {a: {instructons: x}}")
+    assert doors(asterisk_password=SecretStr(TOKEN)) == (True, "open: asterisk", "")
+
+
+@pytest.mark.parametrize(
+    ("more", "detail", "fix"),
+    [
+        (
+            {"openai_webhook_secret": "abc"},
+            "OPENAI_WEBHOOK_SECRET must have at least 16 characters",
+            "correct it; see gateway/carriers/openai_sip/README.md",
+        ),
+        (
+            {"audiosocket_listen": "127.0.0.1:70000", "asterisk_password": TOKEN},
+            "GATEWAY_AUDIOSOCKET_LISTEN: a port is at most 65535",
+            "correct it; see gateway/carriers/audiosocket/README.md",
+        ),
+        (
+            {"audiosocket_listen": "127.0.0.1:7000"},
+            "GATEWAY_AUDIOSOCKET_LISTEN needs GATEWAY_ASTERISK_PASSWORD: with it the dialplan asks for UUIDs",
+            "set it, or take away the setting that opens this door",
+        ),
+    ],
+)
+def test_a_door_that_stays_shut_is_one_line_with_advice_that_fits(
+    folder: Path, more: Mapping[str, object], detail: str, fix: str
+) -> None:
+    assert doors(**more) == (False, detail, fix)
+    assert [result.name for result in found(**more) if not result.ok] == ["doors"]
+
+
+def test_no_account_is_missed_where_others_bring_the_calls(folder: Path) -> None:
+    def names(**more: object) -> list[str]:
+        given = settings(twilio_auth_token=None, **more)
+        return [result.name for result in asyncio.run(_carrier(given, None))]
+
+    assert names(asterisk_password=SecretStr(TOKEN)) == names(browser_phone=True) == []
+    assert names() == ["twilio account"]
+
+
+def run_ari(answers: Mapping[str, tuple[int, object]]) -> CheckResult:
+    async def main() -> list[CheckResult]:
+        async with http(answers) as server:
+            given = settings(
+                asterisk_password=SecretStr(TOKEN),
+                asterisk_ari_url=f"http://127.0.0.1:{server.port}",
+                asterisk_ari_password=SecretStr(TOKEN),
+            )
+            return await check_ari(given)
+
+    return shown(asyncio.run(main()))["asterisk ari"]
+
+
+@pytest.mark.parametrize(
+    ("answer_", "ok", "words"),
+    [
+        ((200, {"system": {"version": "22.6.0"}}), True, "answers, Asterisk 22.6.0"),
+        ((401, {}), False, "asterisk refuses the ARI user or password: see ari.conf"),
+        ((404, {}), False, "asterisk answered HTTP 404"),
+        ((200, {"else": 1}), False, "what answers is not asterisk's REST interface"),
+    ],
+)
+def test_asterisks_rest_interface_is_asked(folder: Path, answer_: tuple[int, object], ok: bool, words: str) -> None:
+    result = run_ari({"/ari/asterisk/info?only=system": answer_})
+    assert (result.ok, result.detail) == (ok, words)
+    assert ok or ("ASTERISK_ARI_USERNAME" in result.fix) == (answer_[0] == 401)
+
+
+def test_a_rest_interface_that_nobody_serves_is_a_failure(folder: Path) -> None:
+    ari = {"asterisk_ari_url": "http://127.0.0.1:1", "asterisk_ari_password": SecretStr(TOKEN)}
+    (result,) = asyncio.run(check_ari(settings(asterisk_password=SecretStr(TOKEN), **ari)))
+    assert (result.ok, result.detail) == (False, "no connection to asterisk's REST interface")
+    assert "GATEWAY_ASTERISK_ARI_URL" in result.fix
+    assert asyncio.run(check_ari(settings(**ari))) == [], "no call comes from Asterisk"
+
+
+def test_a_folder_of_the_database_that_is_missing_is_a_failure(folder: Path) -> None:
+    missing = check(settings(database_url=f"sqlite:///{folder}/data/g.db"))["database"]
+    assert (missing.ok, missing.detail) == (False, f"{folder}/data/g.db: the folder {folder}/data is missing")
+    assert not (folder / "data").exists()

@@ -139,6 +139,27 @@ def test_a_port_in_use_is_one_line_and_leaves_the_store_alone(tmp_path: Path) ->
     assert not (tmp_path / "gateway.db").exists()
 
 
+def test_an_audiosocket_port_in_use_is_a_sentence_too(tmp_path: Path) -> None:
+    (tmp_path / "agents.yaml").write_text(AGENTS)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        more = {"GATEWAY_AUDIOSOCKET_LISTEN": f"127.0.0.1:{port}", "GATEWAY_ASTERISK_PASSWORD": "p" * 16}
+        done = gateway(tmp_path, "serve", "--port", str(free_port()), OPENAI_API_KEY=KEY, **more)
+    *_, last = refused(done).splitlines()
+    words = "is in use; stop what listens there or set another port"
+    assert last == f"gateway: GATEWAY_AUDIOSOCKET_LISTEN: 127.0.0.1 port {port} {words}"
+    assert "ExceptionGroup" not in done.stderr
+
+
+def test_a_database_whose_folder_is_missing_stops_the_start_with_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "agents.yaml").write_text(AGENTS)
+    settings = {"TWILIO_AUTH_TOKEN": TOKEN, "GATEWAY_DATABASE_URL": f"sqlite:///{tmp_path}/data/x.db"}
+    done = gateway(tmp_path, "serve", "--port", str(free_port()), OPENAI_API_KEY=KEY, **settings)
+    said = f"gateway: the folder {tmp_path}/data of the database is missing: create it, or mount it\n"
+    assert refused(done) == said
+    assert not (tmp_path / "data").exists()
+
+
 MCP = "    mcp: [{{name: shop, command: {command}, args: ['-c', {code}]}}]\n"
 
 
@@ -176,8 +197,8 @@ def test_a_database_that_is_away_stops_the_start_with_one_line(tmp_path: Path) -
 
 
 def test_a_database_file_that_cannot_be_made_is_one_plain_sentence(tmp_path: Path) -> None:
-    said = refused(gateway(tmp_path, "migrate", GATEWAY_DATABASE_URL="sqlite:////proc/x/g.db"))
-    assert said == "gateway: the database file /proc/x/g.db cannot be opened: No such file or directory: '/proc/x'\n"
+    said = refused(gateway(tmp_path, "migrate", GATEWAY_DATABASE_URL="sqlite:////proc/g.db"))
+    assert said == "gateway: the database file /proc/g.db cannot be opened: No such file or directory: '/proc/g.db'\n"
 
 
 @pytest.mark.parametrize(
