@@ -20,6 +20,7 @@ from gateway.records.latency import measure
 from gateway.records.pcm import to_pcm
 from gateway.simulator import clips as default_clips
 from gateway.simulator.carrier import CallReport, Script, load_script, parse_script
+from gateway.simulator.carrier.report import Bridge, Sound
 
 __all__ = ["DEFAULT_SCRIPT", "carry_out", "knock", "read_script", "went_well"]
 
@@ -64,7 +65,7 @@ def carry_out(
             sys.stdout.write(json.dumps(figures, indent=2) + "\n")
         else:
             own = report.figures()
-            plain = [name for name, value in more.items() if isinstance(value, str | int | float) and name not in own]
+            plain = [name for name, value in more.items() if _is_plain(value) and name not in own]
             _print_report(report, figures, plain)
         _keep(wav, file, out)
     return report
@@ -133,7 +134,7 @@ def _print_report(report: CallReport, figures: dict[str, object], more: list[str
     facts = Table(box=None, show_header=False)
     for name in (*ROWS, *more):
         if figures[name] is not None:
-            facts.add_row(name.replace("_", " "), Text(str(figures[name])))
+            facts.add_row(name.replace("_", " "), Text(_shown(figures[name])))
     latency = figures["latency"]
     if isinstance(latency, dict) and latency["p50_ms"] is not None:
         facts.add_row("voice to voice, p50", f"{latency['p50_ms']} ms")
@@ -144,11 +145,33 @@ def _print_report(report: CallReport, figures: dict[str, object], more: list[str
 
 def _story(report: CallReport) -> list[tuple[float, str, str]]:
     """Return what happened, as the caller's telephone saw it."""
+    counted: dict[tuple[str, str], tuple[float, int]] = {}
+    for warning in sorted(report.warnings, key=lambda warning: warning.at_s):
+        first_s, times = counted.get((warning.name, warning.detail), (warning.at_s, 0))
+        counted[warning.name, warning.detail] = first_s, times + 1
     return [
         *((part.start_s, "agent", f"heard for {part.end_s - part.start_s:.2f} s") for part in report.media.heard),
         *((part.start_s, "caller", f"speaks for {part.end_s - part.start_s:.2f} s") for part in report.media.said),
         *((clear.at_s, "gateway", f"clears {clear.detail} ms") for clear in report.media.clears),
         *((verb.at_s, "verb", verb.name) for verb in report.verbs),
         *((spoken.start_s, "network", f"says: {spoken.text}") for spoken in report.spoken),
-        *((warning.at_s, "warning", f"{warning.name} {warning.detail}") for warning in report.warnings),
+        *((at.start_s, "network", f"rings{_lasting(report, at)}") for at in report.sounds if at.kind == "ring"),
+        *((at.start_s, "network", f"bridged with {at.other_sid}{_lasting(report, at)}") for at in report.bridges),
+        *(
+            (at_s, "warning", f"{code} {text}{f' ({times} times)' if times > 1 else ''}")
+            for (code, text), (at_s, times) in counted.items()
+        ),
     ]
+
+
+def _lasting(report: CallReport, what: Bridge | Sound) -> str:
+    return f" for {(report.duration_s if what.end_s is None else what.end_s) - what.start_s:.2f} s"
+
+
+def _is_plain(value: object) -> bool:
+    """Whether it is worth a line of the text report: a figure, or a few named ones."""
+    return isinstance(value, str | int | float) or (isinstance(value, Mapping) and len(value) > 0)
+
+
+def _shown(value: object) -> str:
+    return ", ".join(f"{name}={one}" for name, one in value.items()) if isinstance(value, Mapping) else str(value)

@@ -39,6 +39,13 @@ class Caller:
         self._line = line
         self._report = report
         self._rng = rng
+        self._at = 0
+
+    def left(self, script: Script) -> str | None:
+        """Say what of the script was not done when the call ended; None: nothing that the end has not done itself."""
+        left = (number for number, step in enumerate(script.steps, 1) if number >= self._at and not _ends_so(step))
+        number = next(left, None)
+        return None if number is None else f"the call ended before step {number} of {len(script.steps)} was done"
 
     async def run(self, script: Script) -> None:
         """Return when the caller hangs up. Raises `ScriptFailed`."""
@@ -68,6 +75,7 @@ class Caller:
 
     async def _steps(self, script: Script, group: asyncio.TaskGroup, beside: list[asyncio.Task[None]]) -> None:
         for number, step in enumerate(script.steps, 1):
+            self._at = number
             if isinstance(step, HangUp):
                 return
             if isinstance(step, Backchannel):
@@ -77,6 +85,7 @@ class Caller:
                 await self._do(step)
             except TimeoutError:
                 raise ScriptFailed(f"step {number}: waited too long for {_wish(step)}") from None
+        self._at = len(script.steps) + 1
         await asyncio.sleep(script.stay_s)
 
     async def _do(self, step: Say | Wait | Pause | BargeIn | Dtmf) -> None:
@@ -147,6 +156,11 @@ class Caller:
 
 def _ms(audio: bytes) -> int:
     return len(audio) * 1000 // RATE_BYTES
+
+
+def _ends_so(step: Step) -> bool:
+    """Whether it is done as well by a call that ends."""
+    return isinstance(step, Pause | HangUp | Backchannel) or (isinstance(step, Wait) and step.until == "alone")
 
 
 def _wish(step: Step) -> str:

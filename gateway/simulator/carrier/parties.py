@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from gateway.simulator.carrier.plan import Callee
 from gateway.simulator.carrier.script import Dtmf, HangUp, Pause, Say, Script, Wait
 
-__all__ = ["Party", "answers", "busy", "hangs_up", "machine", "presses", "rejects", "silent", "unreachable"]
+__all__ = ["Party", "accepts", "answers", "busy", "hangs_up", "machine", "presses", "rejects", "silent", "unreachable"]
 
 
 @dataclass(slots=True, frozen=True)
@@ -28,6 +28,11 @@ def presses(
     """Answer, hear the brief to its end, press keys (the right one or another), and stay for `talk_s`."""
     brief = Wait("agent_done", within_s, quiet_ms)
     return Callee(ring_s=ring_s, script=Script([brief, Dtmf(keys)], stay_s=talk_s))
+
+
+def accepts(keys: str, *, ring_s: float = 2.0, talk_s: float = 30.0) -> Callee:
+    """Answer, press keys whether asked to or not, and stay for `talk_s`: takes warm and blind transfers alike."""
+    return Callee(ring_s=ring_s, script=Script([Pause(1.0), Dtmf(keys)], stay_s=talk_s))
 
 
 def hangs_up(*, after_s: float = 1.0, ring_s: float = 2.0) -> Callee:

@@ -2,6 +2,8 @@
 
 import asyncio
 import secrets
+import signal
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ import httpx2
 from gateway.config import Settings, is_loopback, load_settings
 from gateway.errors import ConfigError
 from gateway.simulator.carrier import CallReport, Script, parties
+from gateway.simulator.carriers.advice import ELSEWHERE_PORT, SIDES, port_of
 from gateway.simulator.carriers.live import Plan
 from gateway.simulator.carriers.network import Carrier, CarrierNetwork
 from gateway.simulator.carriers.report import CarrierReport
@@ -27,10 +30,12 @@ __all__ = ["NAMES", "Wish", "call_as"]
 
 FRAMED = ("telnyx", "signalwire", "plivo", "vonage", "jambonz", "genesys", "asterisk", "audiosocket")
 NAMES = ("twilio", *FRAMED, "openai-sip")
-REST_PORT = 8082
 LOCAL = "127.0.0.1"
+INTERRUPTED = 128 + signal.SIGINT
 HUMAN_TALKS_S = 10.0
 """Whoever the caller is transferred to answers, and talks so long."""
+ACCEPT_KEY = "1"
+"""They press it, in case they are asked whether they take the call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +54,20 @@ class Wish:
 
 
 def call_as(name: str, wish: Wish) -> int:
-    """Call a running gateway; 0 when it went well, else 1. Raises `ConfigError` for what the user can mend."""
+    """Call a running gateway; 0 when it went well, 130 when interrupted, else 1.
+
+    Raises `ConfigError` for what the user can mend.
+    """
+    try:
+        return _call_as(name, wish)
+    except KeyboardInterrupt:
+        (sys.stdout if wish.as_json else sys.stderr).write(
+            '{"error": "interrupted"}\n' if wish.as_json else "interrupted\n"
+        )
+        return INTERRUPTED
+
+
+def _call_as(name: str, wish: Wish) -> int:
     if name not in NAMES:
         near = get_close_matches(name, NAMES, 1)
         known = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(NAMES)}"
@@ -102,7 +120,7 @@ async def _call(
             http,
             public_url=public_url,
             real_url=origin,
-            everybody=parties.answers(talk_s=HUMAN_TALKS_S),
+            everybody=parties.accepts(ACCEPT_KEY, talk_s=HUMAN_TALKS_S),
             seed=secrets.randbits(64),  # the gateway takes no call twice, so each needs an id of its own
         )
         async with _rest(network, port):
@@ -134,18 +152,20 @@ def _rest_port(carrier: Carrier, settings: Settings, asked: int | None) -> int |
     if ours is None and carrier.needs_rest:
         raise ConfigError(
             f"the gateway answers calls by REST, which it would ask of {parts.netloc or 'nobody'}: "
-            f"start it, and this, with {_variable(carrier)}=http://{LOCAL}:{asked or REST_PORT}"
+            f"start it, and this, with {_variable(carrier)}=http://{LOCAL}:{asked or port_of(carrier.name)}"
         )
     return ours
 
 
 def _advice(carrier: Carrier, report: CarrierReport, port: int | None) -> Mapping[str, object]:
     """Say what is wrong where the gateway has asked for nothing by REST."""
-    if not carrier.rest_setting or report.requests:
+    heard = any(event.detail.startswith("2") for event in report.call.webhooks)
+    if not carrier.rest_setting or report.requests or not heard:
         return {}
-    setting = f"{_variable(carrier)}=http://{LOCAL}:{port or REST_PORT}"
+    setting = f"{_variable(carrier)}=http://{LOCAL}:{port or port_of(carrier.name)}"
     if port is None:
-        return {"note": f"transfers and the like were not simulated: they need {setting} in the gateway's settings"}
+        needs = " and ".join([setting, *(SIDES[carrier.name].rest_needs if carrier.name in SIDES else ())])
+        return {"note": f"transfers and the like were not simulated: they need {needs} in the gateway's settings"}
     if carrier.needs_rest:
         return {"note": f"the gateway has asked nothing of the simulated API: start it with {setting}"}
     return {}
@@ -163,7 +183,7 @@ def _as_openai(settings: Settings, origin: str, what: Script, wish: Wish) -> int
         raise ConfigError("OPENAI_WEBHOOK_SECRET is not set: the gateway takes no SIP call")
     model = urlsplit(settings.model_url)
     if not is_loopback(model.hostname or "") or (wish.rest_port is not None and model.port != wish.rest_port):
-        port = wish.rest_port or REST_PORT
+        port = wish.rest_port or ELSEWHERE_PORT
         raise ConfigError(
             "the gateway would look for the call at its model's address: start it, and this, with "
             f"GATEWAY_MODEL_URL=ws://{LOCAL}:{port}/v1/realtime"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 from urllib.parse import urlsplit
 
+from gateway.log import mask_number
 from gateway.simulator.asgi import UpgradeRefused
 from gateway.simulator.carrier.caller import Caller, ScriptFailed
 from gateway.simulator.carrier.line import PhoneLine
@@ -18,6 +19,7 @@ from gateway.simulator.carrier.mouth import Mouth
 from gateway.simulator.carrier.plan import LineModel, Surroundings
 from gateway.simulator.carrier.report import CallReport, Event
 from gateway.simulator.carrier.script import Script, clips_of
+from gateway.simulator.carriers.advice import refused_by_gateway
 from gateway.simulator.carriers.asks import Wire
 from gateway.simulator.carriers.people import Dialled, Human, Told, dial
 from gateway.simulator.carriers.report import CarrierReport, WireLog
@@ -34,6 +36,9 @@ OPEN_S = 10.0
 REFUSED, NO_CONNECTION, CLOSED = 9101, 9102, 9103
 """Warnings: the upgrade was refused; nothing was reached; the application closed with an error code."""
 NORMAL_CLOSES = (1000, 1001, 1005)
+POLICY_CLOSE = 1008
+TURNED_AWAY = {str(code) for code in (REFUSED, NO_CONNECTION, CLOSED)}
+SECRET_HINT = {status: ": is this command's secret the gateway's? Its log says more" for status in (401, 403)}
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -156,8 +161,15 @@ class LiveCall:
             took_ms = round((asyncio.get_running_loop().time() - began) * 1000)
             self.report.call.webhooks.append(Event(self.clock(), what, f"{reply.status}, {took_ms} ms"))
         if not 200 <= reply.status < 300:
-            self.warn(NO_CONNECTION, f"{what}: {reply.failure or f'HTTP {reply.status}'}")
+            hint = SECRET_HINT.get(reply.status, "")
+            told = f"{what}: {reply.failure or f'HTTP {reply.status}'}{hint}"
+            self.warn(NO_CONNECTION, self._meaning(reply.status) or told)
         return reply
+
+    def _meaning(self, status: int) -> str | None:
+        """What a refusal at the door means. Once something was let in, a refusal is of that request alone."""
+        reached = any(event.detail.startswith("2") for event in self.report.call.webhooks)
+        return None if reached else refused_by_gateway(self.network.carrier.name, status)
 
     async def stream(self, url: str, wire: Wire, headers: Mapping[str, str]) -> int | None:
         """Connect the caller to a media socket and return when it is over: the application's close code, None when the
@@ -183,7 +195,8 @@ class LiveCall:
             if self._stream is stream:
                 self._stream = self.line.stream = None
         if code is not None and code not in NORMAL_CLOSES:
-            self.warn(CLOSED, f"the application closed the stream with {code}")
+            refused = ": refused; the gateway's log says why" if code == POLICY_CLOSE else ""
+            self.warn(CLOSED, f"the application closed the stream with {code}{refused}")
         return code
 
     def stop_stream(self) -> None:
@@ -205,7 +218,8 @@ class LiveCall:
     ) -> Dialled:
         """Ring somebody, connect them with the caller, and return when it is over; see `people.dial`."""
         callee = self.network.party(number)
-        return await dial(self.report.call, self.line, callee, timeout_s=timeout_s, told=told, whisper=whisper)
+        call, name = self.report.call, mask_number(number)
+        return await dial(call, self.line, callee, name=name, timeout_s=timeout_s, told=told, whisper=whisper)
 
     def heard_key(self, digits: str) -> None:
         """The caller hears keys that were sent to them by REST."""
@@ -228,7 +242,15 @@ class LiveCall:
             for task in (patience, *self._beside):
                 task.cancel()
         await self.dialect.over()
+        self._judge()
         return self.report
+
+    def _judge(self) -> None:
+        """An answered call whose stream was refused, and whose caller never heard the agent, is not a completed one."""
+        call = self.report.call
+        turned_away = any(warning.name in TURNED_AWAY for warning in call.warnings)
+        if call.outcome == "completed" and turned_away and not call.media.heard:
+            call.outcome = "failed"
 
     def _end(self, by: str, outcome: str) -> None:
         """Only the first end counts."""
@@ -249,6 +271,11 @@ class LiveCall:
             await caller.run(self.plan.script)
         except ScriptFailed as error:
             self.report.call.script_error = str(error)
+        except asyncio.CancelledError:
+            # Somebody else has ended the call. No script knows what comes after the agent: who was put through is done.
+            rung = any(sound.kind == "ring" for sound in self.report.call.sounds)
+            self.report.call.script_error = None if rung else caller.left(self.plan.script)
+            raise
         self._end("caller", "completed")
 
     async def _limit(self) -> None:
@@ -262,7 +289,9 @@ class LiveCall:
             async with asyncio.timeout(OPEN_S):
                 return await self.network.open(url, headers)
         except UpgradeRefused as error:
-            self.warn(REFUSED, f"the application answered the upgrade with HTTP {error.status}: {error}")
+            hint = SECRET_HINT.get(error.status, f": {error}")
+            told = f"the application answered the upgrade with HTTP {error.status}{hint}"
+            self.warn(REFUSED, self._meaning(error.status) or told)
         except (OSError, ValueError) as error:
             self.warn(NO_CONNECTION, f"no stream: {type(error).__name__} {error}")
         return None

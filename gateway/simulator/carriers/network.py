@@ -16,6 +16,7 @@ from gateway.simulator.carrier.parts import Connector
 from gateway.simulator.carrier.plan import Callee
 from gateway.simulator.carrier.report import Event
 from gateway.simulator.carrier.webhooks import Router
+from gateway.simulator.carriers.advice import refused_by_rest
 from gateway.simulator.carriers.live import Dialect, LiveCall, Plan
 from gateway.simulator.carriers.report import CarrierReport
 from gateway.simulator.carriers.requests import Reply, send
@@ -25,6 +26,8 @@ __all__ = ["Carrier", "CarrierNetwork", "connect_any"]
 
 KEEP_CALLS = 2000
 CHUNK_BYTES = 64 * 1024
+REST_REFUSED = 9104
+"""Warning: the gateway's credentials are not those of the REST API."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -113,6 +116,9 @@ class CarrierNetwork:
         self.requests.append(event)
         if call is not None:
             call.report.requests.append(event)
+            meaning = refused_by_rest(self.carrier.name, action, status)
+            if meaning is not None:
+                call.warn(REST_REFUSED, meaning)
 
     def unix_s(self) -> int:
         """Return the time of day that signatures are made with: the real one, whatever clock the loop has."""

@@ -46,13 +46,15 @@ async def dial(
     line: PhoneLine,
     callee: Callee | None,
     *,
+    name: str = "human",
     timeout_s: float = 30.0,
     told: Told = lambda state: None,
     whisper: Callable[[Human], Awaitable[bool]] | None = None,
 ) -> Dialled:
     """Ring `callee` for the caller on `line`, connect them, and return when either has hung up.
 
-    None is a number where nobody answers. `whisper` is done with the human alone, before; False lets them go.
+    None is a number where nobody answers; `name` is what the report calls them.
+    `whisper` is done with the human alone, before; False lets them go.
     Cancelling this is the caller's hanging up.
     """
     line.hear("ring")
@@ -62,7 +64,7 @@ async def dial(
         if refused is not None or callee is None:
             return Dialled(refused or "no-answer")
         told("answered")
-        return await _meet(report, line, callee, told, whisper)
+        return await _meet(report, line, callee, name, told, whisper)
     finally:
         line.hear("")
 
@@ -82,11 +84,12 @@ async def _meet(
     report: CallReport,
     line: PhoneLine,
     callee: Callee,
+    name: str,
     told: Told,
     whisper: Callable[[Human], Awaitable[bool]] | None,
 ) -> Dialled:
     chance = random.Random(f"{report.call_sid} human {callee.seed}")
-    theirs = CallReport(f"{report.call_sid} human", report.call_sid, "completed")
+    theirs = CallReport(name, report.call_sid, "completed")
     human = Human(theirs, PhoneLine(theirs, Mouth(callee.surroundings, clips_of(callee.script), chance)))
     async with asyncio.TaskGroup() as group:
         beside = [group.create_task(human.line.run())]
