@@ -19,7 +19,7 @@ def door_advice(settings: Settings, agents: AgentsFile | None) -> Iterator[Check
         detail = "nobody can sign in at /console: there is no API key"
         yield _warning("door browser", detail, "set GATEWAY_API_KEYS (`gateway key NAME` makes one)")
     for name in settings.short_secrets:
-        detail = f"{name} has fewer than {MIN_SECRET_CHARS} characters, and whoever guesses it is let in"
+        detail = f"fewer than {MIN_SECRET_CHARS} characters, and whoever guesses it is let in"
         yield _warning(f"secret {name}", detail, "take a longer one, such as `openssl rand -hex 16` makes")
     if by_asterisk(settings) and settings.asterisk_ari_url is None:
         yield _without_ari(agents)

@@ -209,6 +209,8 @@ def test_a_row_that_the_database_refuses_is_dropped_alone(url: str) -> None:
 
 
 def test_a_new_database_file_is_readable_by_its_owner_only(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+
     async def main() -> None:
         async with Store.open(f"sqlite:///{tmp_path / 'deep' / 'gateway.db'}") as store:
             store.call_offered(call())
@@ -224,7 +226,8 @@ def test_a_new_database_file_is_readable_by_its_owner_only(tmp_path: Path) -> No
     [
         ("nonsense", "expected a database URL"),
         ("mysql://root:secret@host/db", "expected a"),
-        ("sqlite:////proc/nowhere/gateway.db", "cannot be opened"),
+        ("sqlite:////proc/gateway.db", "cannot be opened"),
+        ("sqlite:////proc/nowhere/gateway.db", "the folder /proc/nowhere of the database is missing"),
         ("postgresql://user:secret@127.0.0.1:1/db", "cannot be used"),
     ],
 )
