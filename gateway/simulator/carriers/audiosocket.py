@@ -32,6 +32,7 @@ HEADER = 3
 DEAD_S = 2.0
 MOST_AHEAD_MS = 100
 WRONG_SIZE, WRONG_KIND, KEYS, AHEAD, MUTE = 1, 2, 3, 4, 5
+OFFER_REFUSED = 9103
 KINDS = {Encoding.PCM8: 0x10, Encoding.PCM24: 0x13}
 
 
@@ -117,6 +118,8 @@ class AudioSocketInDialplan(InDialplan):
         who = reply.body.decode()
         if reply.status != 200 or len(who) != 36:
             self.variables.setdefault(self.variable, who if reply.status == 200 else "")
+            if reply.status == 200 and who.startswith("apology"):
+                call.warn(OFFER_REFUSED, "the offer was answered with an apology: refused; the gateway's log says why")
             return
         wire = AudioSocketWire(who)
         async with asyncio.TaskGroup() as group:

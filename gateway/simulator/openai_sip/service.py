@@ -35,6 +35,11 @@ TRIES = 3
 RETRY_S = 1.0
 """Pause before a webhook that was not answered with 200 is sent again."""
 LIMIT_S = 1800.0
+NOT_TAKEN = 9102
+NOT_TAKEN_BECAUSE = {0: "its webhook was not answered"} | {
+    status: f"its webhook: HTTP {status}: is OPENAI_WEBHOOK_SECRET of this command the gateway's? Its log says more"
+    for status in (401, 403)
+}
 
 
 class SipService:
@@ -90,6 +95,7 @@ class SipService:
                     report.deliveries.append(status)
                     if status == 200:
                         break
+                    report.call.warn(0.0, NOT_TAKEN, NOT_TAKEN_BECAUSE.get(status, f"its webhook: HTTP {status}"))
                     await asyncio.sleep(RETRY_S)
 
     async def _talk(self, session: SipSession, plan: SipPlan, report: SipReport) -> None:

@@ -410,7 +410,7 @@ def test_a_gateway_that_cannot_be_reached_is_called_again_and_then_apologised_fo
 
 
 def test_without_ari_a_transfer_is_refused_and_a_goodbye_still_ends_the_call(tmp_path: Path) -> None:
-    without = {"asterisk_ari_url": None, "asterisk_ari_password": None}
+    without: dict[str, Any] = {"asterisk_ari_url": None, "asterisk_ari_password": None}
     turns = [TRANSFER | {"result": "I cannot put you through."}, BACK]
     asks, done = Say(tone(440, 900)), Wait("agent_done")
     script = Script([done, asks, done, asks, done, Pause(5)], stay_s=10)
@@ -426,7 +426,7 @@ def test_without_ari_a_caller_who_stays_after_the_goodbye_is_not_rung_back_in(
     tmp_path: Path, carrier: Carrier, password: str | None
 ) -> None:
     script = Script([Wait("agent_done"), Say(tone(440, 900))], stay_s=25)
-    without = {"asterisk_ari_url": None, "asterisk_ari_password": password}
+    without: dict[str, Any] = {"asterisk_ari_url": None, "asterisk_ari_password": password}
     report, ends, _ = ring(tmp_path, script, [BACK], carrier=carrier, **without)
     assert ends == ["agent_hangup"] and report.call.ended_by == "instructions"
     assert len(report.wires) == 1

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import random
+import signal
 import socket
 import sys
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ SHORT = "steps: [{wait: agent_done, within_s: 30}, {say: 'tone:300:400'}, {wait:
 FRAMED = [name for name in NAMES if name not in ("twilio", "openai-sip")]
 AT_ONCE = 3
 LIMIT_S = 90
+INTERRUPTED = '{"error": "interrupted"}\n'
 SIP_SECRET = "whsec_c2lwLXdlYmhvb2stc2VjcmV0LW9mLXRlc3Rz"
 
 
@@ -95,6 +97,73 @@ def test_every_carrier_calls_one_running_gateway(tmp_path: Path) -> None:
         assert (name, figures["outcome"], figures["script_error"]) == (name, "completed", None)
         assert (name, figures["warnings"]) == (name, []), log
         assert figures["heard_s"] > 1
+
+
+SILENT = "stay_s: 2\nsteps: []\n"
+WRONG = {"GATEWAY_ASTERISK_PASSWORD": "another", "OPENAI_WEBHOOK_SECRET": "whsec_YW5vdGhlciBzZWNyZXQgb2YgYSB3ZWJob29r"}
+REFUSALS: dict[str, tuple[str, tuple[str, ...], Mapping[str, str], str]] = {
+    "another password for the socket": ("asterisk", (), WRONG, "HTTP 403: is this command's secret the gateway's?"),
+    "another password for the offer": ("audiosocket", (), WRONG, "offer: HTTP 401: is this command's secret the gat"),
+    "another secret of the webhook": ("openai-sip", (), WRONG, "HTTP 403: is OPENAI_WEBHOOK_SECRET of this command"),
+    "no such agent, by socket": ("asterisk", ("--agent", "nobody"), {}, "with 1008: refused; the gateway's log says"),
+    "no such agent, by offer": ("audiosocket", ("--agent", "nobody"), {}, "answered with an apology: refused; the ga"),
+}
+
+
+def test_a_call_that_is_refused_says_so_and_is_no_completed_one(tmp_path: Path) -> None:
+    async def main() -> tuple[str, dict[str, tuple[int | None, str, str]]]:
+        (tmp_path / "silent.yaml").write_text(SILENT)
+        url = f"ws://127.0.0.1:{lasting_port()}/v1/realtime"
+        settings = everything() | {"OPENAI_WEBHOOK_SECRET": SIP_SECRET, "OPENAI_API_KEY": "sk-test"}
+        settings |= {"GATEWAY_MODEL_URL": url, "GATEWAY_ASTERISK_ARI_URL": ""}
+        async with serving(tmp_path, settings, AGENTS) as served:
+
+            async def call(why: str) -> tuple[int | None, str, str]:
+                name, more, other, _ = REFUSALS[why]
+                given = (name, "--url", served.origin, "--script", "silent.yaml", "--json", *more)
+                return await simulate(tmp_path, settings | other, *given)
+
+            async with asyncio.TaskGroup() as group:
+                calls = {why: group.create_task(call(why)) for why in REFUSALS}
+            return served.log(), {why: task.result() for why, task in calls.items()}
+
+    log, calls = asyncio.run(main())
+    for why, (code, out, err) in calls.items():
+        assert (why, code, err) == (why, 1, ""), log
+        figures: dict[str, Any] = json.loads(out)
+        assert (why, figures["outcome"]) in ((why, "failed"), (why, "no-answer"))
+        assert any(REFUSALS[why][3] in detail for _, _, detail in figures["warnings"]), (why, figures)
+
+
+@pytest.mark.parametrize(("more", "out", "err"), [((), "", "interrupted\n"), (("--json",), INTERRUPTED, "")])
+def test_an_interrupted_call_says_so(tmp_path: Path, more: tuple[str, ...], out: str, err: str) -> None:
+    async def main() -> tuple[int | None, str, str]:
+        connected = asyncio.Event()
+        taken: set[asyncio.StreamWriter] = set()
+
+        def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if taken:
+                connected.set()  # the first has only knocked
+            taken.add(writer)
+
+        server = await asyncio.start_server(take, "127.0.0.1", 0)
+        origin = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "gateway", "simulate", "carrier", "asterisk", "--url", origin, *more),
+            cwd=tmp_path,
+            env=clean_environment(tmp_path, GATEWAY_PUBLIC_URL=PUBLIC, GATEWAY_ASTERISK_PASSWORD="x"),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        async with server, asyncio.timeout(LIMIT_S):
+            await connected.wait()
+            process.send_signal(signal.SIGINT)
+            said, complained = await process.communicate()
+            for writer in taken:
+                writer.close()
+        return process.returncode, said.decode(), complained.decode()
+
+    assert asyncio.run(main()) == (130, out, err)
 
 
 def test_openais_endpoint_calls_a_gateway_whose_model_it_is(tmp_path: Path) -> None:
