@@ -4,10 +4,12 @@ So do real servers and databases, and properties that take their time. These are
 (`-m "not e2e or every_python"`): what lies below them differs between Pythons.
 """
 
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+HERE = Path(__file__).parent
 WHOLE_CALLS = (
     "browser",
     "faults",
@@ -25,7 +27,9 @@ WHOLE_CALLS = (
 )
 EVERY_PYTHON = (
     "business",
+    "carriers/telnyx/test_signature.py",
     "carriers/test_doors.py",
+    "carriers/test_wire.py",
     "console",
     "conformance/test_stores.py",
     "deliveries",
@@ -49,21 +53,36 @@ WHOLE_CALLS_OF_CARRIERS = ("test_bytes.py", "test_calls.py", "test_control.py", 
 
 def _of_a_carrier(path: Path) -> str:
     """Return the name of a test file in the folder of a carrier that is not Twilio; "" for any other."""
-    folder = Path(__file__).parent / "carriers"
+    folder = HERE / "carriers"
     return path.name if path.is_relative_to(folder) and path.parent not in (folder, folder / "twilio") else ""
 
 
+@cache
+def _whole_calls(path: Path) -> bool:
+    within = any(path.is_relative_to(HERE / name) for name in WHOLE_CALLS)
+    return within or _of_a_carrier(path) in WHOLE_CALLS_OF_CARRIERS
+
+
+@cache
+def _takes_its_time(path: Path) -> bool:
+    of_a_carrier = _of_a_carrier(path)
+    within = any(path.is_relative_to(HERE / name) for name in EVERY_PYTHON)
+    return within or (of_a_carrier.startswith("test_") and of_a_carrier not in SHORT_OF_CARRIERS)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even read what the marks asked for would leave out: that alone takes half a minute."""
+    asked = config.getoption("markexpr")
+    if asked in ("not e2e", "not e2e or every_python") and _whole_calls(collection_path):
+        return True
+    return True if asked == "not e2e" and _takes_its_time(collection_path) else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    folders = [Path(__file__).parent / name for name in WHOLE_CALLS]
-    long = [Path(__file__).parent / name for name in EVERY_PYTHON]
     for item in items:
-        short = item.get_closest_marker("e2e") is None
-        of_a_carrier = _of_a_carrier(item.path)
-        whole = any(item.path.is_relative_to(folder) for folder in folders) or of_a_carrier in WHOLE_CALLS_OF_CARRIERS
-        lasts = any(item.path.is_relative_to(folder) for folder in long)
-        if whole:
+        if _whole_calls(item.path):
             item.add_marker(pytest.mark.e2e)
-        elif short and (lasts or (of_a_carrier and of_a_carrier not in SHORT_OF_CARRIERS)):
+        elif item.get_closest_marker("e2e") is None and _takes_its_time(item.path):
             item.add_marker(pytest.mark.e2e)
             item.add_marker(pytest.mark.every_python)
 
