@@ -251,6 +251,8 @@ class Settings(CarrierSettings):
             raise ValueError(
                 "GATEWAY_ALLOW_UNSIGNED is for development: it needs a GATEWAY_PUBLIC_URL on 127.0.0.1 or localhost"
             )
+        if self.allow_unsigned and not is_loopback(self.host):
+            raise ValueError("GATEWAY_ALLOW_UNSIGNED is for this machine alone: it needs a GATEWAY_HOST on loopback")
         if (self.twilio_api_key_sid is None) != (self.twilio_api_key_secret is None):
             raise ValueError("set both GATEWAY_TWILIO_API_KEY_SID and GATEWAY_TWILIO_API_KEY_SECRET, or neither")
         return self

@@ -75,6 +75,8 @@ def serve(host: str | None, port: int | None) -> None:
     if problems:
         raise ConfigError("\n".join(problems))
     host, port = host or settings.host, port or settings.port
+    if settings.allow_unsigned and not is_loopback(host):
+        raise ConfigError("GATEWAY_ALLOW_UNSIGNED is for this machine alone: listen on loopback")
     if "public_url" not in settings.model_fields_set:  # development: it follows the port, also this one
         settings = settings.model_copy(update={"port": port, "public_url": f"http://127.0.0.1:{port}"})
     # First of all: a second gateway started by mistake must not touch the calls that the first one has in the store.

@@ -294,3 +294,9 @@ def test_no_setting_is_refused_with_a_regular_expression() -> None:
 def test_the_prefix_of_asterisks_http_server_is_kept(put: SET) -> None:
     put(**THREE, GATEWAY_ASTERISK_ARI_URL="http://127.0.0.1:8088/pbx/", GATEWAY_ASTERISK_ARI_PASSWORD="x")
     assert load_settings().asterisk_ari_url == "http://127.0.0.1:8088/pbx"
+
+
+def test_unsigned_calls_are_taken_on_loopback_only() -> None:
+    with pytest.raises(ValueError, match="needs a GATEWAY_HOST on loopback"):
+        Settings.alone({"allow_unsigned": True, "host": "0.0.0.0"})
+    assert Settings.alone({"allow_unsigned": True}).allow_unsigned
