@@ -11,8 +11,9 @@ import httpx2
 import pytest
 
 from gateway.carriers.audiosocket import AudioSocketCarrier
-from gateway.carriers.audiosocket.server import AudioSocketServer, Listen
+from gateway.carriers.audiosocket.server import MANNER, AudioSocketServer, Listen
 from gateway.errors import ConfigError
+from gateway.simulator.carriers.audiosocket import MOST_AHEAD_MS
 from gateway.simulator.model import Scenario, ScriptedEngine
 from gateway.simulator.world import World, world
 from gateway.wire import PipeEnd, WireClosed, pipe
@@ -99,6 +100,23 @@ def test_a_call_gets_a_uuid_and_its_connection_speaks_at_20_ms(tmp_path: Path) -
         await it.settled()
         assert (it.record.carrier_call_id, it.record.end_reason) == (CALL["call"], "caller_hangup")
         assert (it.record.from_number, it.record.to_number) == (CALL["from"], CALL["to"])
+
+    play(tmp_path, part)
+
+
+def test_speech_leaves_a_little_before_its_time_and_no_earlier_than_asterisk_bears(tmp_path: Path) -> None:
+    assert MANNER.ahead_frames * 20 <= MOST_AHEAD_MS
+
+    async def part(it: World, connect: Connect) -> None:
+        end = await connect.call((await ask(it)).text)
+        at: list[tuple[float, bool]] = []
+        while sum(speaks for _, speaks in at) < 20:
+            one = await end.receive()
+            at.append((asyncio.get_running_loop().time(), one != SILENCE))
+        first = next(number for number, (_, speaks) in enumerate(at) if speaks)
+        early_s = at[first - 1][0] + 0.02 * (len(at) - first) - at[-1][0]
+        assert early_s == pytest.approx(0.02 * (MANNER.ahead_frames - 1), abs=0.001)
+        await end.close(1000)
 
     play(tmp_path, part)
 
