@@ -101,7 +101,7 @@ def test_every_carrier_calls_one_running_gateway(tmp_path: Path) -> None:
 
 SILENT = "stay_s: 2\nsteps: []\n"
 WRONG = {"GATEWAY_ASTERISK_PASSWORD": "another", "OPENAI_WEBHOOK_SECRET": "whsec_YW5vdGhlciBzZWNyZXQgb2YgYSB3ZWJob29r"}
-REFUSALS: dict[str, tuple[str, tuple[str, ...], Mapping[str, str], str]] = {
+REFUSALS: dict[str, tuple[str, tuple[str, ...], dict[str, str], str]] = {
     "another password for the socket": ("asterisk", (), WRONG, "HTTP 403: is this command's secret the gateway's?"),
     "another password for the offer": ("audiosocket", (), WRONG, "offer: HTTP 401: is this command's secret the gat"),
     "another secret of the webhook": ("openai-sip", (), WRONG, "HTTP 403: is OPENAI_WEBHOOK_SECRET of this command"),
