@@ -162,10 +162,14 @@ class TelnyxDialect:
 
     def tell(self, kind: str, *, leg: str = "", **payload: object) -> None:
         """Deliver an event beside everything else."""
-        self.call.spawn(self.deliver(kind, leg=leg, **payload))
 
-    async def deliver(self, kind: str, *, leg: str = "", **payload: object) -> None:
-        """Deliver an event until it is answered 2xx."""
+        async def told() -> None:
+            await self.deliver(kind, leg=leg, **payload)
+
+        self.call.spawn(told())
+
+    async def deliver(self, kind: str, *, leg: str = "", **payload: object) -> bool:
+        """Deliver an event until it is answered 2xx, or has been tried often enough: False."""
         plan = self.call.plan
         told: dict[str, object] = {
             "call_control_id": leg or self.call.call_id,
@@ -187,8 +191,9 @@ class TelnyxDialect:
         for attempt in range(1, DELIVERIES + 1):
             taken = await self._post(data, attempt)
             if taken and not (self.trouble.repeated and attempt == 1):
-                return
+                return True
             await asyncio.sleep(AGAIN_S)
+        return False
 
     async def _post(self, data: Mapping[str, object], attempt: int) -> bool:
         network = self.call.network
@@ -232,9 +237,17 @@ class TelnyxDialect:
             code = await self.call.stream(str(asked["stream_url"]), wire, headers)
             watch.cancel()
         if code == 0 or code in WIRE_LOST:
-            self.tell("streaming.failed", failure_reason="connection_failed", stream_id=stream_id)
+            lost_s = self.call.clock()
+            if not await self.deliver("streaming.failed", failure_reason="connection_failed", stream_id=stream_id):
+                self._abandoned(lost_s)
         else:
             self.tell("streaming.stopped", stream_id=stream_id)
+
+    def _abandoned(self, lost_s: float) -> None:
+        """Nobody is left to say how the call goes on: it was over when the stream was lost."""
+        if not self.call.ended.is_set() and not self.humans:
+            self.call.hang_up("application_error")
+            self.call.report.call.duration_s = lost_s
 
     async def _watch(self, traffic: Traffic) -> None:
         """End the call when the application has sent no audio for too long."""
