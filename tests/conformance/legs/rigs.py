@@ -785,7 +785,6 @@ class Packets:
         self._reports = 0
         self._played: asyncio.Queue[bytes] = asyncio.Queue()
         self._closed = asyncio.Event()
-        self._reports = 0
 
     # the line
 
@@ -796,10 +795,6 @@ class Packets:
     async def arrived(self) -> int:
         """A browser always reports: one more than at the last look."""
         self._reports += 1
-        return self._reports
-
-    async def arrived(self) -> int:
-        self._reports += 1  # a browser that lives reports
         return self._reports
 
     async def receive(self) -> str | bytes:
