@@ -20,7 +20,7 @@ async def ends(server: DrainingServer) -> bool:
 def test_a_drain_lets_the_carrier_ask_what_follows_the_last_call_and_report_its_end(tmp_path: Path) -> None:
     async def main() -> None:
         async with world(tmp_path) as w, asyncio.timeout(60):
-            server = DrainingServer(uvicorn.Config(w.host), w.gateway)  # type: ignore[arg-type]  # only its ticks run
+            server = DrainingServer(uvicorn.Config(w.host, log_config=None), w.gateway)  # type: ignore[arg-type]  # only its ticks run
             stream = await open_media(w)
             await stream.start(await voice_token(w))
             await stream.audio(50)
@@ -42,7 +42,7 @@ def test_a_drain_lets_the_carrier_ask_what_follows_the_last_call_and_report_its_
 def test_a_drain_without_calls_ends_at_once(tmp_path: Path) -> None:
     async def main() -> None:
         async with world(tmp_path) as w:
-            server = DrainingServer(uvicorn.Config(w.host), w.gateway)  # type: ignore[arg-type]  # only its ticks run
+            server = DrainingServer(uvicorn.Config(w.host, log_config=None), w.gateway)  # type: ignore[arg-type]  # only its ticks run
             assert not await ends(server)
             server.handle_exit(15, None)
             assert await ends(server)

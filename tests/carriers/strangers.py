@@ -86,7 +86,8 @@ class Carrier:
 
     def body(self, **more: object) -> bytes:
         """Return the offer, with other fields over its own."""
-        fields = {**self.fields, **more}
+        made = {"created_at": int(time.time())} if "created_at" in self.fields else {}  # now, not when this was read
+        fields = {**self.fields, **made, **more}
         return (urlencode(fields) if self.form else json.dumps(fields)).encode()
 
     def headers(self, body: bytes, *, key: bytes | None = None, url: str = "") -> dict[str, str]:

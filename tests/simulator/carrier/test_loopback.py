@@ -25,7 +25,7 @@ pytestmark = pytest.mark.e2e
 @asynccontextmanager
 async def serving(app: Starlette) -> AsyncIterator[str]:
     """Serve on a free loopback port; yield the origin."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", ws="websockets-sansio")
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, ws="websockets-sansio")
     server = uvicorn.Server(config)
     started = asyncio.Event()
     startup = server.startup

@@ -57,7 +57,7 @@ async def stage(*sections: Mcp, guard: NetGuard | None = None) -> AsyncIterator[
 async def shop_over_http(journal: Path, **options: Any) -> AsyncIterator[str]:
     """Serve the shop on a real socket, in this process; yields its URL."""
     listening = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(Shop(journal).server.streamable_http_app(**options), log_level="warning", lifespan="on")
+    config = uvicorn.Config(Shop(journal).server.streamable_http_app(**options), log_config=None, lifespan="on")
     config.timeout_graceful_shutdown = 1
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
