@@ -16,7 +16,9 @@ WHOLE_CALLS = (
     "turns",
     "carriers/test_byte_identity.py",
     "carriers/test_leaks.py",
+    "carriers/test_doors.py",
     "carriers/test_logs.py",
+    "carriers/test_wire.py",
     "conformance/legs",
     "openai_sip",
     "carriers/test_same_scenario.py",
@@ -28,8 +30,6 @@ WHOLE_CALLS = (
 EVERY_PYTHON = (
     "business",
     "carriers/telnyx/test_signature.py",
-    "carriers/test_doors.py",
-    "carriers/test_wire.py",
     "console",
     "conformance/test_stores.py",
     "deliveries",

@@ -26,6 +26,11 @@ __all__ = ["Pacer"]
 FRAME_S = 0.02
 MOST_LATE_S = 1.0
 """A loop that stood still for longer does not make up for it."""
+UNBUFFERED_LATE_S = 0.06
+"""The same towards a carrier that plays what it gets at once: it has played nothing meanwhile, and what came on top
+would lie before everything that follows."""
+UNBUFFERED_FRAMES = 5
+"""Who is sent fewer ahead plays at once."""
 
 
 @dataclass(slots=True)
@@ -56,6 +61,7 @@ class Pacer:
         self._silence = audio.silence * (self._frame_bytes // audio.sample_bytes)
         self._send_mark = send_mark
         self._ahead_s = ahead * FRAME_S
+        self._most_late_s = UNBUFFERED_LATE_S if ahead < UNBUFFERED_FRAMES else MOST_LATE_S
         self._idle_silence = idle_silence
         self._held = False
         self._next_s = asyncio.get_running_loop().time()
@@ -117,7 +123,7 @@ class Pacer:
             if loop.time() < self._next_s - self._lead_s():
                 await self._sleep_until(self._next_s - self._lead_s())
                 continue
-            if loop.time() - self._next_s > MOST_LATE_S:
+            if loop.time() - self._next_s > self._most_late_s:
                 self._next_s = loop.time()
             frame = self._frame(self._next_s)
             if frame:

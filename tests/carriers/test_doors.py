@@ -225,15 +225,11 @@ def test_another_spelling_of_a_path_is_not_what_was_signed(name: str, tmp_path: 
 # --- what is in them ------------------------------------------------------------------------------
 
 ODD_CALLERS = [
-    "",
     "\0",
     "a\r\nX: y",
     "\ud800",
-    "\u202e+1",
     "<x>&'\"",
     "x" * 5000,
-    "${SHELL(id)}",
-    "1" * 400,
     "%00%0d%0a",
 ]
 

@@ -33,7 +33,7 @@ def alive() -> Counter[str]:
 
 
 @pytest.mark.parametrize("name", ["vonage", "telnyx", "asterisk", "genesys", "plivo", "jambonz"])
-def test_a_hundred_calls_leave_nothing_behind(tmp_path: Path, name: str) -> None:
+def test_many_calls_leave_nothing_behind(tmp_path: Path, name: str) -> None:
     """Frames of 20 ms with and without silence between words, binary frames, marks by our clock."""
     carrier = import_module(f"gateway.simulator.carriers.{name}").CARRIER
 
@@ -42,14 +42,14 @@ def test_a_hundred_calls_leave_nothing_behind(tmp_path: Path, name: str) -> None
             await it.ring(QUICK)
             await asyncio.sleep(90)
             tasks, things = len(asyncio.all_tasks()), alive()
-            for _ in range(4):
+            for _ in range(2):
                 async with asyncio.TaskGroup() as group:
-                    for _ in range(25):
+                    for _ in range(20):
                         group.create_task(it.ring(QUICK))
             await asyncio.sleep(90)
             registry = it.gateway.registry
             assert registry.live == 0 and not registry._tokens
-            assert len(registry._ended) == 101, "a hundred calls were made"
+            assert len(registry._ended) == 41, "forty calls were made"
             assert len(asyncio.all_tasks()) == tasks
             assert alive() == things
 

@@ -132,11 +132,14 @@ def test_a_leg_that_needs_it_hears_silence_while_nothing_plays() -> None:
     assert line.audio.count(b"\x22") == 160
 
 
-def test_a_loop_that_stood_still_sends_no_burst() -> None:
+@pytest.mark.parametrize("stood_s", (0.1, 0.5, 3.0))
+def test_a_loop_that_stood_still_sends_no_burst(stood_s: float) -> None:
+    """The carrier plays at once: what came on top would lie before everything that follows."""
+
     async def work(line: Line) -> None:
         line.pacer.play(speech(5000))
         await asyncio.sleep(0.5)
-        asyncio.get_running_loop().now += 3  # type: ignore[attr-defined]  # the virtual clock jumps
+        asyncio.get_running_loop().now += stood_s  # type: ignore[attr-defined]  # the virtual clock jumps
         await asyncio.sleep(0.05)
         line.pacer.clear()
         line.bursts = max(  # type: ignore[attr-defined]
