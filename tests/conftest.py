@@ -11,28 +11,29 @@ import pytest
 
 HERE = Path(__file__).parent
 WHOLE_CALLS = (
+    "business",
     "browser",
-    "faults",
-    "turns",
     "carriers/test_byte_identity.py",
-    "carriers/test_leaks.py",
     "carriers/test_doors.py",
+    "carriers/test_leaks.py",
     "carriers/test_logs.py",
-    "carriers/test_wire.py",
-    "conformance/legs",
-    "openai_sip",
     "carriers/test_same_scenario.py",
+    "carriers/test_wire.py",
     "carriers/twilio/test_transfer.py",
     "carriers/twilio/test_transfer_sweep.py",
-    "simulator/carrier/test_random_transfers.py",
+    "conformance/legs",
+    "deliveries",
+    "faults",
+    "openai_sip",
     "operator/test_properties.py",
+    "simulator/carrier/test_random_transfers.py",
+    "turns",
 )
 EVERY_PYTHON = (
-    "business",
+    "carriers/browser",
     "carriers/telnyx/test_signature.py",
-    "console",
     "conformance/test_stores.py",
-    "deliveries",
+    "console",
     "realtime/test_convert.py",
     "store",
     "tools/mcp",
@@ -44,30 +45,23 @@ EVERY_PYTHON = (
     "tools/test_sender.py",
     "tools/test_webhook.py",
 )
-
-
 SHORT_OF_CARRIERS = ("test_codec.py", "test_signature.py", "test_verbs.py")
-"""Files of a carrier's folder, Twilio's apart, that belong to the short part."""
-WHOLE_CALLS_OF_CARRIERS = ("test_bytes.py", "test_calls.py", "test_control.py", "test_transfers.py")
-
-
-def _of_a_carrier(path: Path) -> str:
-    """Return the name of a test file in the folder of a carrier that is not Twilio; "" for any other."""
-    folder = HERE / "carriers"
-    return path.name if path.is_relative_to(folder) and path.parent not in (folder, folder / "twilio") else ""
-
-
-@cache
-def _whole_calls(path: Path) -> bool:
-    within = any(path.is_relative_to(HERE / name) for name in WHOLE_CALLS)
-    return within or _of_a_carrier(path) in WHOLE_CALLS_OF_CARRIERS
+"""Files of a carrier's folder, Twilio's apart, that belong to the short part; the others make whole calls."""
 
 
 @cache
 def _takes_its_time(path: Path) -> bool:
-    of_a_carrier = _of_a_carrier(path)
-    within = any(path.is_relative_to(HERE / name) for name in EVERY_PYTHON)
-    return within or (of_a_carrier.startswith("test_") and of_a_carrier not in SHORT_OF_CARRIERS)
+    return any(path.is_relative_to(HERE / name) for name in EVERY_PYTHON)
+
+
+@cache
+def _whole_calls(path: Path) -> bool:
+    if any(path.is_relative_to(HERE / name) for name in WHOLE_CALLS):
+        return True
+    carriers = HERE / "carriers"
+    of_a_carrier = path.is_relative_to(carriers) and path.parent not in (carriers, carriers / "twilio")
+    long = path.name.startswith("test_") and path.name not in SHORT_OF_CARRIERS
+    return of_a_carrier and long and not _takes_its_time(path)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -455,7 +455,7 @@ def frames_of(stage: Stage, kind: str, number: int, marks: list[str], text: str,
 
 
 @rigs
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_whatever_a_carrier_sends_each_mark_is_told_at_most_once_and_the_end_too(
     rig: type[Rig], data: st.DataObject
