@@ -22,6 +22,7 @@ __all__ = [
     "DEFAULT_APOLOGY",
     "MOST_AGAIN",
     "SPOKEN_END",
+    "WE_HANG_UP",
     "Again",
     "Apologise",
     "Busy",
@@ -55,6 +56,8 @@ SPOKEN_END = frozenset(
     }
 )
 """Ends after which the caller has nothing more to hear."""
+WE_HANG_UP = SPOKEN_END - {EndReason.CALLER_HANGUP, EndReason.TRANSFERRED}
+"""Those of them that leave the caller's line for us to put down."""
 
 
 @dataclass(frozen=True, slots=True)

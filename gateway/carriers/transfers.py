@@ -100,6 +100,11 @@ class Transfers:
     def of_call(self, carrier_call_id: str) -> Transfer | None:
         return self._by_call.get(carrier_call_id)
 
+    def newest(self, carrier_call_id: str, ticket: str | None) -> Transfer | None:
+        """Return the newest transfer of a call; None when the ticket, if there is one, names another."""
+        transfer = self._by_call.get(carrier_call_id)
+        return transfer if transfer is not None and ticket in (None, transfer.ticket) else None
+
     def _forget_old(self) -> None:
         if len(self._by_ticket) <= KEPT:
             return

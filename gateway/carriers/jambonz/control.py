@@ -14,10 +14,11 @@ from typing import assert_never
 
 from gateway.carriers.base import CallOffer, Switchboard
 from gateway.carriers.errands import Errands
+from gateway.carriers.front import WE_HANG_UP
 from gateway.carriers.jambonz.rest import JambonzRest
 from gateway.carriers.jambonz.verbs import Verb, Verbs
 from gateway.carriers.transfers import Stage, Transfer, Transfers
-from gateway.core.commands import CancelTransfer, CompleteTransfer, ControlCommand, EndReason, StartTransfer
+from gateway.core.commands import CancelTransfer, CompleteTransfer, ControlCommand, StartTransfer
 from gateway.core.events import TransferProgress, TransferState
 from gateway.core.plan import TransferMode
 from gateway.errors import CarrierError
@@ -26,15 +27,6 @@ __all__ = ["JambonzControl"]
 
 logger = logging.getLogger(__name__)
 
-WE_HANG_UP = frozenset(
-    {
-        EndReason.AGENT_HANGUP,
-        EndReason.OPERATOR_HANGUP,
-        EndReason.DURATION_LIMIT,
-        EndReason.COST_LIMIT,
-        EndReason.IDLE,
-    }
-)
 HANG_UP_AFTER_S = 2.0
 """The answer to the stream's hook ends the call sooner; this is for when that request is lost."""
 KEPT_DIALS = 2000
@@ -91,8 +83,7 @@ class JambonzControl:
 
     def newest(self, carrier_call_id: str, ticket: str | None = None) -> Transfer | None:
         """Return the newest transfer of a call; None when the ticket names another."""
-        transfer = self._transfers.of_call(carrier_call_id)
-        return transfer if transfer is not None and ticket in (None, transfer.ticket) else None
+        return self._transfers.newest(carrier_call_id, ticket)
 
     def dial(self, carrier_call_id: str, ticket: str) -> list[Verb] | None:
         """Return what brings the caller to the human; None when nobody wants that any more."""

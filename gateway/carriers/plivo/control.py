@@ -103,8 +103,7 @@ class PlivoControl:
 
     def newest(self, carrier_call_id: str, ticket: str | None = None) -> Transfer | None:
         """Return the newest transfer of a call; None when the ticket names another."""
-        transfer = self._transfers.of_call(carrier_call_id)
-        return transfer if transfer is not None and ticket in (None, transfer.ticket) else None
+        return self._transfers.newest(carrier_call_id, ticket)
 
     def dial(self, ticket: str) -> str | None:
         """Return the XML that brings the caller to the human; None when nobody waits for that any more."""

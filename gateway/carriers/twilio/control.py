@@ -99,8 +99,7 @@ class TwilioControl:
 
     def newest(self, carrier_call_id: str, ticket: str | None = None) -> Transfer | None:
         """Return the newest transfer of a live call; None when the ticket names another."""
-        transfer = self._transfers.of_call(carrier_call_id)
-        return transfer if transfer is not None and ticket in (None, transfer.ticket) else None
+        return self._transfers.newest(carrier_call_id, ticket)
 
     def tell(self, transfer: Transfer, state: TransferState) -> None:
         """Tell the call, once each and only forward; a failure settles a transfer."""

@@ -13,12 +13,13 @@ from typing import assert_never
 
 from gateway.carriers.base import CallOffer, Switchboard
 from gateway.carriers.errands import Errands
+from gateway.carriers.front import WE_HANG_UP
 from gateway.carriers.transfers import Stage, Transfer, Transfers
 from gateway.carriers.vonage.context import Context
 from gateway.carriers.vonage.ncco import Ncco
 from gateway.carriers.vonage.rest import VonageRest
 from gateway.carriers.vonage.streams import Streams
-from gateway.core.commands import CancelTransfer, CompleteTransfer, ControlCommand, EndReason, StartTransfer
+from gateway.core.commands import CancelTransfer, CompleteTransfer, ControlCommand, StartTransfer
 from gateway.core.events import TransferProgress, TransferState
 from gateway.core.plan import TransferMode
 from gateway.errors import CarrierError
@@ -27,15 +28,6 @@ __all__ = ["VonageControl"]
 
 logger = logging.getLogger(__name__)
 
-WE_HANG_UP = frozenset(
-    {
-        EndReason.AGENT_HANGUP,
-        EndReason.OPERATOR_HANGUP,
-        EndReason.DURATION_LIMIT,
-        EndReason.COST_LIMIT,
-        EndReason.IDLE,
-    }
-)
 HANG_UP_AFTER_S = 2.0
 """The answer to the stream's `disconnected` event ends the call sooner; this is for when that event is lost."""
 
@@ -95,8 +87,7 @@ class VonageControl:
 
     def newest(self, carrier_call_id: str, ticket: str | None = None) -> Transfer | None:
         """Return the newest transfer of a call; None when the ticket names another."""
-        transfer = self._transfers.of_call(carrier_call_id)
-        return transfer if transfer is not None and ticket in (None, transfer.ticket) else None
+        return self._transfers.newest(carrier_call_id, ticket)
 
     def moving(self, carrier_call_id: str) -> bool:
         """Tell whether a transfer has taken the call off its stream, or is about to."""
