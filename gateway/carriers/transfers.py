@@ -5,6 +5,7 @@ or late finds a transfer that has moved on. Kept in memory: a process that dies 
 that the caller is gone.
 """
 
+import re
 import secrets
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -14,12 +15,16 @@ from gateway.core.commands import StartTransfer
 from gateway.core.events import TransferState
 from gateway.core.plan import TransferMode
 
-__all__ = ["Stage", "Transfer", "Transfers"]
+__all__ = ["Stage", "Transfer", "Transfers", "is_e164"]
 
 KEPT = 2000
 """Transfers that are remembered, for callbacks that come late and for legs that are left alone."""
 ORDER = (TransferState.RINGING, TransferState.ANSWERED, TransferState.ACCEPTED)
 """What is told of a transfer only moves forward; the four failures come last and are final."""
+
+
+is_e164 = re.compile(r"\+[1-9][0-9]{6,14}").fullmatch
+"""Whether a text is + and the digits of a number; None: it is not."""
 
 
 class Stage(Enum):

@@ -22,7 +22,7 @@ from gateway.carriers.asterisk.rest import Ari
 from gateway.carriers.base import CallOffer, LiveCall, Over, TokenRefused
 from gateway.carriers.errands import Errands
 from gateway.carriers.front import Again, Apologise, Front, after
-from gateway.carriers.transfers import Stage, Transfer, Transfers
+from gateway.carriers.transfers import Stage, Transfer, Transfers, is_e164
 from gateway.core.commands import CancelTransfer, CompleteTransfer, ControlCommand, EndReason, StartTransfer
 from gateway.core.events import TransferProgress, TransferState
 from gateway.core.plan import TransferMode
@@ -42,7 +42,6 @@ FORGET_S = 3.0
 RESULTS = {"BUSY": TransferState.BUSY, "NOANSWER": TransferState.NO_ANSWER}
 """`DIALSTATUS` of a transfer to what the agent learns; anything else has failed."""
 
-_is_e164 = re.compile(r"\+[1-9][0-9]{6,14}").fullmatch
 _strange = re.compile(r"[^A-Za-z0-9]")
 
 
@@ -126,7 +125,7 @@ class DialplanControl:
                 case Again():
                     await self._say(offer, "again")
                 case Apologise(_, dial):
-                    await self._say(offer, f"apology:{dial if dial is not None and _is_e164(dial) else ''}")
+                    await self._say(offer, f"apology:{dial if dial is not None and is_e164(dial) else ''}")
                 case _:
                     await self._ari.hang_up(caller.channel_id)
         except CarrierError as failed:
@@ -183,7 +182,7 @@ class DialplanControl:
             raise CarrierError("transfers need GATEWAY_ASTERISK_ARI_URL", permanent=True, code="no_ari")
         if caller is None or not caller.channel_id:
             raise CarrierError("the dialplan did not tell the caller's channel", permanent=True, code="no_channel")
-        if _is_e164(command.number) is None:
+        if is_e164(command.number) is None:
             raise CarrierError("a transfer target is + and digits", permanent=True, code="not_e164")
         return caller
 

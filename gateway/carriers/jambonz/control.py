@@ -6,7 +6,6 @@ dial's own hook asks what follows.
 
 import asyncio
 import logging
-import re
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,7 +16,7 @@ from gateway.carriers.errands import Errands
 from gateway.carriers.front import WE_HANG_UP
 from gateway.carriers.jambonz.rest import JambonzRest
 from gateway.carriers.jambonz.verbs import Verb, Verbs
-from gateway.carriers.transfers import Stage, Transfer, Transfers
+from gateway.carriers.transfers import Stage, Transfer, Transfers, is_e164
 from gateway.core.commands import CancelTransfer, CompleteTransfer, ControlCommand, StartTransfer
 from gateway.core.events import TransferProgress, TransferState
 from gateway.core.plan import TransferMode
@@ -30,8 +29,6 @@ logger = logging.getLogger(__name__)
 HANG_UP_AFTER_S = 2.0
 """The answer to the stream's hook ends the call sooner; this is for when that request is lost."""
 KEPT_DIALS = 2000
-
-_is_e164 = re.compile(r"\+[1-9][0-9]{6,14}").fullmatch
 
 
 class JambonzControl:
@@ -104,7 +101,7 @@ class JambonzControl:
             )
         if command.mode is TransferMode.WARM:
             raise _no_warm()
-        if _is_e164(command.number) is None:
+        if is_e164(command.number) is None:
             raise CarrierError("a transfer target is + and digits", permanent=True, code="not_e164")
         transfer = self._transfers.open(offer.carrier_call_id, command)
         ours = offer.from_number if offer.direction == "outbound" else offer.to_number

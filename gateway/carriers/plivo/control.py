@@ -10,7 +10,6 @@ which Plivo does not say a word is redirected, or put down, by REST.
 
 import asyncio
 import logging
-import re
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,7 +22,7 @@ from gateway.carriers.front import SPOKEN_END, Front
 from gateway.carriers.jsonrest import GONE
 from gateway.carriers.plivo import verbs
 from gateway.carriers.plivo.rest import PlivoRest
-from gateway.carriers.transfers import Stage, Transfer, Transfers
+from gateway.carriers.transfers import Stage, Transfer, Transfers, is_e164
 from gateway.core.commands import CancelTransfer, CompleteTransfer, ControlCommand, EndReason, StartTransfer
 from gateway.core.events import TransferProgress, TransferState
 from gateway.core.plan import TransferMode
@@ -36,8 +35,6 @@ logger = logging.getLogger(__name__)
 LEFT_ALONE_S = 2.0
 """How long a caller may hear nothing after a stream before Plivo is told what follows."""
 MOST_REMEMBERED = 4096
-
-_is_e164 = re.compile(r"\+[1-9][0-9]{6,14}").fullmatch
 
 
 class PlivoControl:
@@ -121,7 +118,7 @@ class PlivoControl:
     def _begin(self, offer: CallOffer, command: StartTransfer) -> Transfer:
         if self._rest is None:
             raise CarrierError("transfers need GATEWAY_PLIVO_AUTH_ID", permanent=True, code="no_credentials")
-        if _is_e164(command.number) is None:
+        if is_e164(command.number) is None:
             raise CarrierError("a transfer target is + and digits", permanent=True, code="not_e164")
         transfer = self._transfers.open(offer.carrier_call_id, command)
         self._dials[transfer.ticket] = verbs.dial(
@@ -171,4 +168,4 @@ class PlivoControl:
 def _shown_to_human(offer: CallOffer) -> str:
     """Return the number that a dialled human sees: ours, for Plivo shows no others; "" where the call has none."""
     ours = offer.from_number if offer.direction == "outbound" else offer.to_number
-    return ours if _is_e164(ours) else ""
+    return ours if is_e164(ours) else ""

@@ -9,7 +9,6 @@ is being called when the call ends is hung up.
 
 import asyncio
 import logging
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import assert_never
@@ -19,7 +18,7 @@ from gateway.carriers.errands import Errands
 from gateway.carriers.telnyx.callers import VOICE, Callers
 from gateway.carriers.telnyx.events import Event, pack
 from gateway.carriers.telnyx.rest import TelnyxRest
-from gateway.carriers.transfers import Stage, Transfer, Transfers
+from gateway.carriers.transfers import Stage, Transfer, Transfers, is_e164
 from gateway.core.commands import CancelTransfer, CompleteTransfer, ControlCommand, StartTransfer
 from gateway.core.events import TransferProgress, TransferState
 from gateway.errors import CarrierError
@@ -45,8 +44,6 @@ FAILURES = {
 """Ends of a human's leg before they had the caller (`hangup_cause`); any other has failed."""
 NOBODY = frozenset({TransferState.BUSY, TransferState.NO_ANSWER, TransferState.REJECTED, TransferState.FAILED})
 SPOKEN_KEYS = {"*": "star", "#": "pound"}
-
-_is_e164 = re.compile(r"\+[1-9][0-9]{6,14}").fullmatch
 
 
 class TelnyxControl:
@@ -144,7 +141,7 @@ class TelnyxControl:
     # --- a transfer ---------------------------------------------------------------------------
 
     def _begin(self, offer: CallOffer, command: StartTransfer) -> Transfer:
-        if _is_e164(command.number) is None:
+        if is_e164(command.number) is None:
             raise CarrierError("a transfer target is + and digits", permanent=True, code="not_e164")
         previous = self._transfers.of_call(offer.carrier_call_id)
         if previous is not None:
@@ -155,7 +152,7 @@ class TelnyxControl:
         if transfer.stage is Stage.OVER:
             return
         ours = offer.from_number if offer.direction == "outbound" else offer.to_number
-        shown: dict[str, object] = {"from": ours} if _is_e164(ours) else {}
+        shown: dict[str, object] = {"from": ours} if is_e164(ours) else {}
         asked = {
             "to": command.number,
             "timeout_secs": min(max(round(command.ring_s), LEAST_RING_S), LONGEST_RING_S),

@@ -11,14 +11,13 @@ errand, and its human is then let go.
 
 import asyncio
 import logging
-import re
 from contextlib import AbstractAsyncContextManager
 from typing import assert_never
 from urllib.parse import urlencode
 
 from gateway.carriers.base import CallOffer, Switchboard
 from gateway.carriers.errands import Errands
-from gateway.carriers.transfers import Stage, Transfer, Transfers
+from gateway.carriers.transfers import Stage, Transfer, Transfers, is_e164
 from gateway.carriers.twilio import verbs
 from gateway.carriers.twilio.dialect import TWILIO, Dialect
 from gateway.carriers.twilio.rest import TwilioRest
@@ -36,8 +35,6 @@ FAILURES = {"busy": TransferState.BUSY, "no-answer": TransferState.NO_ANSWER, "c
 """Ends of a human's leg before they accepted; a voicemail that presses no key is one that completes."""
 SURELY_NOT_DONE = frozenset({"not_sent", "429", "20429"})
 """Temporary errors of the REST client that prove that nothing happened."""
-
-_is_e164 = re.compile(r"\+[1-9][0-9]{6,14}").fullmatch
 
 
 class TwilioControl:
@@ -149,7 +146,7 @@ class TwilioControl:
     def _begin(self, offer: CallOffer, command: StartTransfer) -> Transfer:
         if self._rest is None:
             raise CarrierError(f"transfers need {self._name}'s REST credentials", permanent=True, code="no_credentials")
-        if _is_e164(command.number) is None:
+        if is_e164(command.number) is None:
             raise CarrierError("a transfer target is + and digits", permanent=True, code="not_e164")
         previous = self._transfers.of_call(offer.carrier_call_id)
         if previous is not None:
@@ -183,7 +180,7 @@ class TwilioControl:
 
     async def _call_human(self, rest: TwilioRest, offer: CallOffer, command: StartTransfer, transfer: Transfer) -> None:
         ours = offer.from_number if offer.direction == "outbound" else offer.to_number
-        from_ = ours if _is_e164(ours) else self._from_number
+        from_ = ours if is_e164(ours) else self._from_number
         if from_ is None:
             raise CarrierError("no number of ours to call the human from", permanent=True, code="no_from_number")
         brief = verbs.offer_caller(command.brief, command.accept_key, self._url("transfer/key", transfer))
@@ -274,4 +271,4 @@ def _shown_to_human(offer: CallOffer) -> str | None:
     """Return the number that a dialled human sees; None: the caller's own, Twilio's default for a call that came in."""
     if offer.direction == "outbound":
         return offer.from_number
-    return None if _is_e164(offer.from_number) else offer.to_number
+    return None if is_e164(offer.from_number) else offer.to_number

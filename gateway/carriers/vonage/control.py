@@ -6,7 +6,6 @@ answer to the event of that brings it back.
 
 import asyncio
 import logging
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import assert_never
@@ -14,7 +13,7 @@ from typing import assert_never
 from gateway.carriers.base import CallOffer, Switchboard
 from gateway.carriers.errands import Errands
 from gateway.carriers.front import WE_HANG_UP
-from gateway.carriers.transfers import Stage, Transfer, Transfers
+from gateway.carriers.transfers import Stage, Transfer, Transfers, is_e164
 from gateway.carriers.vonage.context import Context
 from gateway.carriers.vonage.ncco import Ncco
 from gateway.carriers.vonage.rest import VonageRest
@@ -30,8 +29,6 @@ logger = logging.getLogger(__name__)
 
 HANG_UP_AFTER_S = 2.0
 """The answer to the stream's `disconnected` event ends the call sooner; this is for when that event is lost."""
-
-_is_e164 = re.compile(r"\+[1-9][0-9]{6,14}").fullmatch
 
 
 class VonageControl:
@@ -108,7 +105,7 @@ class VonageControl:
             )
         if command.mode is TransferMode.WARM:
             raise _no_warm()
-        if _is_e164(command.number) is None:
+        if is_e164(command.number) is None:
             raise CarrierError("a transfer target is + and digits", permanent=True, code="not_e164")
         return self._transfers.open(offer.carrier_call_id, command)
 
